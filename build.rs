@@ -1,0 +1,2 @@
+//! What the build needs: nothing yet.
+fn main() {}

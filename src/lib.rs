@@ -1,0 +1,15 @@
+//! Tenantry: one binary with tenants' records on an embedded store.
+//!
+//! The modules are layers, lowest first. A layer imports only from layers
+//! below it; `tests/layers.rs` reads the `use crate::` paths and fails on an
+//! upward arrow. `ARCHITECTURE.md` tells what each is for.
+
+pub mod base; // 0
+// domain: 1
+// config: 2
+pub mod store; // 3
+// service: 4
+// jobs: 5
+// app: 6
+// http: 7
+// cli: 8

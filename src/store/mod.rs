@@ -1,0 +1,9 @@
+//! The store: the contract every engine keeps, and what is built once above
+//! all embedded ones (committer, caches, change sequence). Only `engine/` names
+//! an engine.
+
+pub mod engine;
+
+pub use engine::{
+    Batch, Condition, Engine, Expectation, Key, Order, Page, Scan, StoreError, Tree, Value, Write,
+};

@@ -1,0 +1,2 @@
+//! The commands of the people who work on Tenantry.
+fn main() {}
