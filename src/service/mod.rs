@@ -1,0 +1,26 @@
+//! What one can do, with permission checks. A service is given access to one
+//! tenant ([`TenantAccess`]), or a [`Caller`] that it checks itself.
+
+mod caller;
+mod error;
+
+pub mod apps;
+pub mod records;
+
+use std::sync::Arc;
+
+pub use caller::{Caller, Scope, TenantAccess, unauthenticated};
+pub use error::{Code, Error, Result};
+
+use crate::{base::Clock, config::Limits, store::Engine};
+
+/// What every service works with.
+#[derive(Clone)]
+pub struct Core {
+    /// The store.
+    pub engine: Arc<dyn Engine>,
+    /// The time of day.
+    pub clock: Arc<dyn Clock>,
+    /// The installation's limits.
+    pub limits: Arc<Limits>,
+}

@@ -1,0 +1,241 @@
+//! The layout of keys: what stands where in the two trees.
+//!
+//! ```text
+//! record     tenant#entity#id
+//! index row  tenant#entity@index#<v1>#<v2>#id      a unique index: without the id, which is the value
+//! system     tenant#~key#..., tenant#~idem#..., tenant#~count#...
+//! installed  ~#tenant#..., ~#key#..., ~#app#..., ~#expire#...
+//! ```
+//!
+//! Tenant keys are made only through [`TenantKeys`], which a service gets by
+//! turning a caller into access to one tenant: code that could name another
+//! tenant's key does not compile.
+
+use std::sync::Arc;
+
+use super::engine::{KEY_BYTES_MAX, Key, Tree};
+use crate::{
+    base::Instant,
+    domain::{EntityName, IndexName, IndexValue, RecordId, TenantSlug},
+};
+
+/// Makes the keys of one tenant.
+#[derive(Debug, Clone)]
+pub struct TenantKeys {
+    slug: Arc<str>,
+}
+
+/// What is counted of an entity's records in one tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counted {
+    /// How many records.
+    Records,
+    /// Bytes of their keys and stored values.
+    Bytes,
+    /// Records whose id the client gave, or whose time does not agree with it.
+    Given,
+}
+
+impl Counted {
+    /// All of them.
+    pub const ALL: [Counted; 3] = [Counted::Records, Counted::Bytes, Counted::Given];
+
+    fn name(self) -> &'static str {
+        match self {
+            Counted::Records => "records",
+            Counted::Bytes => "bytes",
+            Counted::Given => "given",
+        }
+    }
+}
+
+impl TenantKeys {
+    /// The keys of `tenant`. Only for services that checked the caller, and for
+    /// the installation's own background work.
+    pub(crate) fn new(tenant: &TenantSlug) -> Self {
+        Self { slug: tenant.as_str().into() }
+    }
+
+    /// The tenant's slug.
+    pub fn slug(&self) -> &str {
+        &self.slug
+    }
+
+    /// What every key of the tenant begins with.
+    pub fn everything(&self) -> Key {
+        format!("{}#", self.slug).into()
+    }
+
+    /// A record.
+    pub fn record(&self, entity: &EntityName, id: &RecordId) -> Key {
+        format!("{}#{entity}#{id}", self.slug).into()
+    }
+
+    /// What every record of an entity begins with; the id follows.
+    pub fn records(&self, entity: &EntityName) -> Key {
+        format!("{}#{entity}#", self.slug).into()
+    }
+
+    /// What every index row of an entity begins with.
+    pub fn all_indexes(&self, entity: &EntityName) -> Key {
+        format!("{}#{entity}@", self.slug).into()
+    }
+
+    /// What every row of an index begins with; the values follow.
+    pub fn index(&self, entity: &EntityName, index: &IndexName) -> Key {
+        format!("{}#{entity}@{index}#", self.slug).into()
+    }
+
+    /// A row of an index; `None` where it would be longer than a key may be.
+    /// Rows of a unique index do not hold the id.
+    pub fn index_row(
+        &self,
+        entity: &EntityName,
+        index: &IndexName,
+        values: &[IndexValue],
+        id: Option<&RecordId>,
+    ) -> Option<Key> {
+        let mut key = self.index(entity, index).to_vec();
+        append_values(&mut key, values);
+        if let Some(id) = id {
+            key.extend_from_slice(id.as_str().as_bytes());
+        }
+        (key.len() <= KEY_BYTES_MAX).then(|| key.into())
+    }
+
+    /// What every counter of an entity and its indexes begins with.
+    pub fn counters(&self, entity: &EntityName) -> [Key; 2] {
+        [
+            format!("{}#~count#{entity}#", self.slug).into(),
+            format!("{}#~count#{entity}@", self.slug).into(),
+        ]
+    }
+
+    /// What every counter of the tenant begins with.
+    pub fn all_counters(&self) -> Key {
+        format!("{}#~count#", self.slug).into()
+    }
+
+    /// A counter of an entity.
+    pub fn count(&self, entity: &EntityName, tier: Tree, what: Counted) -> Key {
+        format!("{}#~count#{entity}#{}#{}", self.slug, tier.name(), what.name()).into()
+    }
+
+    /// What every counter of an index begins with.
+    pub fn index_counters(&self, entity: &EntityName, index: &IndexName) -> Key {
+        format!("{}#~count#{entity}@{index}#", self.slug).into()
+    }
+
+    /// The counter of an index for the values of all its fields but the last.
+    pub fn count_index(
+        &self,
+        entity: &EntityName,
+        index: &IndexName,
+        tier: Tree,
+        values: &[IndexValue],
+    ) -> Key {
+        let mut key = self.index_counters(entity, index).to_vec();
+        key.extend_from_slice(tier.name().as_bytes());
+        key.push(b'#');
+        append_values(&mut key, values);
+        key.into()
+    }
+
+    /// A remembered answer to a request with an `Idempotency-Key`.
+    pub fn idempotency(&self, hash: &str) -> Key {
+        format!("{}#~idem#{hash}", self.slug).into()
+    }
+
+    /// What an API key is, by its id.
+    pub fn api_key(&self, id: &str) -> Key {
+        format!("{}#~key#{id}", self.slug).into()
+    }
+
+    /// What every API key of the tenant begins with.
+    pub fn api_keys(&self) -> Key {
+        format!("{}#~key#", self.slug).into()
+    }
+}
+
+fn append_values(key: &mut Vec<u8>, values: &[IndexValue]) {
+    for value in values {
+        value.encode_into(key);
+        key.push(b'#');
+    }
+}
+
+/// The id at the end of a record's key or of a row of an index that is not
+/// unique. No id holds a `#`.
+pub fn last_segment(key: &[u8]) -> Option<RecordId> {
+    let start = key.iter().rposition(|byte| *byte == b'#')? + 1;
+    RecordId::parse(std::str::from_utf8(&key[start..]).ok()?).ok()
+}
+
+/// A tenant.
+pub fn tenant(slug: &TenantSlug) -> Key {
+    format!("~#tenant#{slug}").into()
+}
+
+/// What every tenant's row begins with; the slug follows.
+pub const TENANTS: &str = "~#tenant#";
+
+/// Whose an API key is, by the hex SHA-256 of its secret.
+pub fn api_key_by_hash(hash: &str) -> Key {
+    format!("~#key#{hash}").into()
+}
+
+/// An operator, by email address in lower case.
+pub fn operator(email: &str) -> Key {
+    format!("~#operator#{email}").into()
+}
+
+/// What every operator's row begins with.
+pub const OPERATORS: &str = "~#operator#";
+
+/// A session, by the hex SHA-256 of its token.
+pub fn session(hash: &str) -> Key {
+    format!("~#session#{hash}").into()
+}
+
+/// What every session's row begins with.
+pub const SESSIONS: &str = "~#session#";
+
+/// Which app file is applied, and the state of each index.
+pub const APP_HEAD: &str = "~#app#head";
+
+/// An applied version of the app file; sorts by number.
+pub fn app_version(version: u64) -> Key {
+    format!("~#app#version#{version:012}").into()
+}
+
+/// What every applied version begins with.
+pub const APP_VERSIONS: &str = "~#app#version#";
+
+/// The secret that signs cursors.
+pub const CURSOR_SECRET: &str = "~#secret#cursor";
+
+/// How far a piece of background work has come.
+pub fn work(name: &str) -> Key {
+    format!("~#work#{name}").into()
+}
+
+/// The order to remove `key` at a moment; the key to remove follows the moment.
+pub fn expiry(at: Instant, key: &[u8]) -> Key {
+    let mut row = expiry_bound(at).to_vec();
+    row.extend_from_slice(key);
+    row.into()
+}
+
+/// Sorts after every expiry before `at` and before those at it.
+pub fn expiry_bound(at: Instant) -> Key {
+    format!("{EXPIRIES}{:015}#", at.0.max(0)).into()
+}
+
+/// What every expiry begins with.
+pub const EXPIRIES: &str = "~#expire#";
+
+/// The key that an expiry row says to remove.
+pub fn expiring_key(row: &Key) -> Option<Key> {
+    let start = EXPIRIES.len() + 15 + 1;
+    (row.len() > start).then(|| row.slice(start..))
+}
