@@ -1,0 +1,42 @@
+/** The first requests that somebody makes, written for the origin of this page. */
+
+export interface Step {
+  title: string;
+  text: string;
+  command: string;
+}
+
+export function firstSteps(origin: string): Step[] {
+  const records = `${origin}/v1/tenants/$TENANT/records/ticket`;
+  const key = `-H "Authorization: Bearer $KEY"`;
+  return [
+    {
+      title: "Name the tenant and its key",
+      text: "tenantry init makes the tenant demo and prints its key; tenantry key create makes more.",
+      command: `export TENANT=demo\nexport KEY=tk_...`,
+    },
+    {
+      title: "Create a record",
+      text: "The answer carries the id and version 1. It is sent once the record is on disk.",
+      command: [
+        `curl "${records}" \\`,
+        `  ${key} \\`,
+        `  -H "Content-Type: application/json" \\`,
+        `  -d '{"subject": "The printer is on fire", "status": "open", "opened_at": "2026-03-01T09:00:00Z"}'`,
+      ].join("\n"),
+    },
+    {
+      title: "List by index",
+      text: "The index by_status serves this: equality on status, range and order on opened_at.",
+      command: [
+        `curl -g "${records}?status=open&opened_at[gte]=2026-01-01&order=-opened_at" \\`,
+        `  ${key}`,
+      ].join("\n"),
+    },
+    {
+      title: "See a scan refused",
+      text: "No index serves this one. The answer is 422 with the lines for app.toml that would.",
+      command: [`curl "${records}?subject=printer" \\`, `  ${key}`].join("\n"),
+    },
+  ];
+}
