@@ -85,7 +85,7 @@ test("a command is copied as it stands", async () => {
   await step.getByRole("button").click();
   await step.getByRole("button", { name: "Copy" }).filter({ hasText: "Copied" }).waitFor();
   expect(await page.evaluate(() => navigator.clipboard.readText())).toBe(
-    await step.locator("code").textContent(),
+    await step.locator("pre code").textContent(),
   );
 });
 

@@ -2,6 +2,7 @@
 
 export interface Step {
   title: string;
+  /** What is between backticks is shown as code. */
   text: string;
   command: string;
 }
@@ -12,7 +13,7 @@ export function firstSteps(origin: string): Step[] {
   return [
     {
       title: "Name the tenant and its key",
-      text: "tenantry init makes the tenant demo and prints its key; tenantry key create makes more.",
+      text: "`tenantry init` makes the tenant `demo` and prints its key; `tenantry key create` makes more.",
       command: `export TENANT=demo\nexport KEY=tk_...`,
     },
     {
@@ -27,15 +28,16 @@ export function firstSteps(origin: string): Step[] {
     },
     {
       title: "List by index",
-      text: "The index by_status serves this: equality on status, range and order on opened_at.",
+      text: "The index `by_status` serves this: equality on `status`, range and order on `opened_at`.",
       command: [
-        `curl -g "${records}?status=open&opened_at[gte]=2026-01-01&order=-opened_at" \\`,
-        `  ${key}`,
+        `curl -G "${records}" \\`,
+        `  ${key} \\`,
+        `  -d "status=open" -d "opened_at[gte]=2026-01-01" -d "order=-opened_at"`,
       ].join("\n"),
     },
     {
       title: "See a scan refused",
-      text: "No index serves this one. The answer is 422 with the lines for app.toml that would.",
+      text: "No index serves this one. The answer is 422, with the lines for `app.toml` that would serve it.",
       command: [`curl "${records}?subject=printer" \\`, `  ${key}`].join("\n"),
     },
   ];

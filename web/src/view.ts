@@ -63,8 +63,15 @@ function stepItem(step: Step): HTMLElement {
   box.append(block);
   // The clipboard exists only on https and on localhost.
   if (navigator.clipboard !== undefined) box.append(copyButton(step));
-  item.append(element("h3", "", step.title), element("p", "", step.text), box);
+  item.append(element("h3", "", step.title), prose(step.text), box);
   return item;
+}
+
+function prose(text: string): HTMLElement {
+  const paragraph = element("p", "");
+  const parts = text.split("`");
+  paragraph.append(...parts.map((part, at) => (at % 2 === 1 ? element("code", "", part) : part)));
+  return paragraph;
 }
 
 function copyButton(step: Step): HTMLElement {
