@@ -13,7 +13,7 @@ export function firstSteps(origin: string): Step[] {
   return [
     {
       title: "Name the tenant and its key",
-      text: "`tenantry init` makes the tenant `demo` and prints its key; `tenantry key create` makes more.",
+      text: "`tenantry init` and `tenantry serve --demo` print a tenant's key; `tenantry key create` makes more.",
       command: `export TENANT=demo\nexport KEY=tk_...`,
     },
     {

@@ -12,6 +12,9 @@ use crate::tally::{Runner, Tally};
 pub fn program(name: &str, folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(name);
     command.args(args).current_dir(folder).stdin(Stdio::null());
+    if !std::io::stdout().is_terminal() {
+        command.env("NO_COLOR", "1");
+    }
     command
 }
 
@@ -32,12 +35,11 @@ pub fn run(command: &mut Command) -> Result<()> {
 /// Runs a test runner, passes its lines on and adds up the counts it prints.
 /// The counts are kept also where it fails.
 pub fn run_counting(command: &mut Command, runner: Runner, tally: &mut Tally) -> Result<()> {
+    // The runner sees a pipe; whether colours can be seen is known here.
     if std::io::stdout().is_terminal() {
         command
             .env("CARGO_TERM_COLOR", "always")
             .env("FORCE_COLOR", "1");
-    } else {
-        command.env("NO_COLOR", "1");
     }
     let mut child = command
         .stdout(Stdio::piped())
