@@ -11,5 +11,5 @@ pub mod store; // 3
 // service: 4
 // jobs: 5
 // app: 6
-// http: 7
+pub mod http; // 7
 // cli: 8

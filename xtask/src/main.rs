@@ -1,2 +1,47 @@
-//! The commands of the people who work on Tenantry.
-fn main() {}
+//! The commands of the people who work on Tenantry: `cargo xtask`.
+
+mod command;
+mod demo;
+mod place;
+mod tally;
+mod test;
+mod tools;
+mod web;
+
+use std::process::ExitCode;
+
+/// A failure, as the sentence that is printed for it.
+type Result<T> = std::result::Result<T, String>;
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  web            build the page of web/ into web/dist, where the next build embeds it
+  demo [ARGS]    build everything in release and run `tenantry serve --demo ARGS`
+  test           install what the tests need, then run every check and test";
+
+fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let command = args.next().unwrap_or_default();
+    let rest: Vec<String> = args.collect();
+    let done = match (command.as_str(), rest.is_empty()) {
+        ("web", true) => web::build(),
+        ("demo", _) => demo::start(&rest),
+        ("test", true) => return test::run_all(),
+        ("help" | "--help" | "-h", true) => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
