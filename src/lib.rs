@@ -6,7 +6,7 @@
 
 pub mod base; // 0
 // domain: 1
-// config: 2
+pub mod config; // 2
 pub mod store; // 3
 // service: 4
 // jobs: 5
