@@ -1,2 +1,3 @@
 //! What the build needs: nothing yet.
+
 fn main() {}

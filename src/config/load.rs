@@ -47,7 +47,7 @@ fn server(r: &mut Reader) -> Server {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let workers = r.integer("server.workers", 0, 0..=1024);
     Server {
-        listen: r.from_text(
+        listen: r.text_as(
             "server.listen",
             listen,
             "an address and a port such as \"127.0.0.1:8080\"",

@@ -82,7 +82,7 @@ impl Reader {
     }
 
     /// Text that its type parses by itself.
-    pub fn from_text<T: FromStr>(&mut self, key: &'static str, default: T, expected: &str) -> T {
+    pub fn text_as<T: FromStr>(&mut self, key: &'static str, default: T, expected: &str) -> T {
         self.parsed(key, default, expected, |text| text.parse().ok())
     }
 
