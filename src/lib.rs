@@ -12,4 +12,4 @@ pub mod store; // 3
 // jobs: 5
 // app: 6
 // http: 7
-// cli: 8
+pub mod cli; // 8
