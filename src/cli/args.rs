@@ -9,7 +9,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "tenantry",
     version,
-    propagate_version = true,
     after_help = "Exit status: 0 it worked, 1 it failed, 2 wrong use (the command line or the configuration).\n\
         Commands work with the server running and without it."
 )]
@@ -268,7 +267,12 @@ pub struct Import {
     #[arg(long, value_name = "FIELD")]
     pub tenant_field: Option<String>,
     /// The tenant of rows that name none
-    #[arg(long, value_name = "TENANT", requires = "tenant_field")]
+    #[arg(
+        long,
+        value_name = "TENANT",
+        requires = "tenant_field",
+        conflicts_with = "tenant"
+    )]
     pub tenant_default: Option<String>,
     /// Make tenants that are missing
     #[arg(long)]

@@ -10,6 +10,7 @@ mod args;
 mod client;
 mod commands;
 mod import;
+mod manual;
 mod output;
 mod password;
 mod server;
@@ -110,11 +111,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode> {
             clap_complete::generate(shell, &mut Cli::command(), "tenantry", &mut script);
             output::print(&String::from_utf8_lossy(&script))?;
         }
-        Command::Man => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-            output::print(&String::from_utf8_lossy(&page))?;
-        }
+        Command::Man => output::print(&manual::page()?)?,
     }
     Ok(ExitCode::SUCCESS)
 }

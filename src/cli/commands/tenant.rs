@@ -32,7 +32,7 @@ pub fn run(context: &Context, command: &Tenant) -> Result<()> {
         }
         Tenant::List => {
             let session = context.session("tenant list")?;
-            let items = session.list(&all.query("limit", "500"))?;
+            let items = session.list(&all)?;
             session.close()?;
             let columns = ["id", "name", "timezone", "locale", "created_at"];
             context.out.list(items, &columns)

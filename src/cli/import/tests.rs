@@ -157,7 +157,10 @@ fn a_file_is_sent_in_chunks_and_their_answers_added_up() {
             "entity=ticket&format=csv&id_field=id&first_line=4"
         ]
     );
-    assert_eq!(asked[0].path, "/v1/tenants/acme/import");
+    assert_eq!(
+        (asked[0].method.as_str(), asked[0].path.as_str()),
+        ("POST", "/v1/tenants/acme/import")
+    );
     assert_eq!(asked[1].body, b"id,s\n3,c\n");
     assert_eq!((report.rows, report.created, report.failed), (4, 2, 2));
     assert!(!report.all_failed());
