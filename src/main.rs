@@ -1,3 +1,5 @@
 //! Parses the command line and hands over; nothing else.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    tenantry::cli::run(std::env::args_os())
+}

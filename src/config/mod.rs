@@ -1,0 +1,149 @@
+//! The configuration: `config.toml` < environment < flags.
+//!
+//! [`Config::load`] gathers the three sources into one map, reads every key with
+//! its type and bounds, and either gives a [`Config`] that needs no further check
+//! or every problem at once. Nothing above this module reads the environment.
+
+mod load;
+mod problem;
+mod reader;
+mod sources;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+pub use problem::{ConfigProblem, Origin};
+pub use sources::{Flags, Sources};
+
+/// The configuration file's usual name.
+pub const FILE_NAME: &str = "config.toml";
+
+/// The commented default configuration, as `tenantry init` writes it. A test
+/// asserts that it equals the defaults.
+pub const COMMENTED_DEFAULT: &str = include_str!("../../config.toml");
+
+/// Everything that can be set, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The file that was read, where there was one.
+    pub file: Option<PathBuf>,
+    /// The data folder, absolute.
+    pub data: PathBuf,
+    /// The listener and its time limits.
+    pub server: Server,
+    /// The engine and its memory.
+    pub store: StoreConfig,
+    /// The sizes of everything that clients send or ask for.
+    pub limits: Limits,
+    /// Sessions and passwords.
+    pub auth: Auth,
+    /// Which other origins may call from a browser.
+    pub cors: Cors,
+    /// What is logged and how.
+    pub log: Log,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where the server listens.
+    pub listen: SocketAddr,
+    /// Threads that answer requests; never 0 here (0 in the file means one for each core).
+    pub workers: usize,
+    /// A client's time to send a request's head.
+    pub request_timeout_ms: u64,
+    /// A client's time to send the next part of a body.
+    pub body_timeout_ms: u64,
+    /// How long an idle connection is kept.
+    pub keep_alive_s: u64,
+    /// How long requests may finish after SIGTERM.
+    pub shutdown_grace_s: u64,
+    /// Connections at once.
+    pub connections_max: usize,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// The engine's name.
+    pub engine: String,
+    /// The engine's own cache.
+    pub cache_bytes: u64,
+    /// The committer's cache of records.
+    pub record_cache_bytes: u64,
+    /// Batches that may wait to be committed.
+    pub queue_batches_max: usize,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// A request's body, streamed imports left out.
+    pub body_bytes_max: usize,
+    /// Items of a list that asks for no number.
+    pub page_items_default: usize,
+    /// The most a list may ask for.
+    pub page_items_max: usize,
+    /// A page of a list ends here.
+    pub page_bytes_max: usize,
+    /// Operations of one batch.
+    pub batch_operations_max: usize,
+    /// A line of an import.
+    pub import_line_bytes_max: usize,
+    /// Bad lines that an import's answer lists.
+    pub import_errors_max: usize,
+    /// Tenants of the installation.
+    pub tenants_max: u64,
+    /// API keys of one tenant.
+    pub keys_per_tenant_max: usize,
+    /// How long an `Idempotency-Key` is remembered.
+    pub idempotency_hours: u64,
+}
+
+/// `[auth]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Auth {
+    /// How long a session lasts.
+    pub session_hours: u64,
+    /// argon2id: memory of one hash.
+    pub argon2_memory_kib: u32,
+    /// argon2id: passes over that memory.
+    pub argon2_passes: u32,
+    /// argon2id: lanes.
+    pub argon2_threads: u32,
+    /// Hashes computed at once.
+    pub hash_threads: usize,
+    /// Sign-ins that may wait for a hash.
+    pub hash_queue_max: usize,
+    /// The wait after the first failed sign-in; it doubles with each further one.
+    pub login_delay_ms_first: u64,
+    /// The longest such wait.
+    pub login_delay_ms_max: u64,
+}
+
+/// `[cors]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cors {
+    /// Origins (`https://app.example.com`) whose pages may call; empty is none.
+    pub origins: Vec<String>,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// How a line looks.
+    pub format: LogFormat,
+    /// What is logged, in `tracing_subscriber::EnvFilter`'s words.
+    pub filter: String,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
