@@ -5,7 +5,7 @@
 //! upward arrow. `ARCHITECTURE.md` tells what each is for.
 
 pub mod base; // 0
-// domain: 1
+pub mod domain; // 1
 // config: 2
 pub mod store; // 3
 // service: 4

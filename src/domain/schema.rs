@@ -1,0 +1,1 @@
+//! An entity's JSON Schema.
