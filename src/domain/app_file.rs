@@ -2,6 +2,11 @@
 //! with its line, its key and what was expected.
 
 mod diff;
+mod indexes;
+mod json_form;
+mod problems;
+mod read;
+mod table;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,16 +54,55 @@ impl std::fmt::Display for AppProblem {
     }
 }
 
+/// An app file is never longer, in bytes.
+pub const APP_FILE_BYTES_MAX: usize = 2 << 20;
+
 impl AppFile {
     /// Reads an app file, or tells every problem in it.
     pub fn parse(source: &str) -> Result<AppFile, Vec<AppProblem>> {
-        let _ = source;
-        unimplemented!()
+        Self::read(source, source, None)
     }
 
-    /// Reads the same shape written as JSON; the source kept is TOML.
+    /// Reads the same shape written as JSON. The source kept is TOML; problems are
+    /// told at their place in the JSON.
     pub fn from_json(json: &str) -> Result<AppFile, Vec<AppProblem>> {
-        let _ = json;
-        unimplemented!()
+        let source = json_form::to_toml(json).map_err(|unreadable| {
+            vec![AppProblem {
+                line: unreadable.line,
+                column: unreadable.column,
+                key: problems::key(&unreadable.path),
+                message: unreadable.message,
+            }]
+        })?;
+        Self::read(&source, json, Some(&|path| json_form::locate(json, path)))
+    }
+
+    fn read(
+        source: &str,
+        shown: &str,
+        locate: Option<&dyn Fn(&[problems::Part]) -> usize>,
+    ) -> Result<AppFile, Vec<AppProblem>> {
+        if shown.len() > APP_FILE_BYTES_MAX {
+            return Err(vec![AppProblem {
+                line: 1,
+                column: 1,
+                key: String::new(),
+                message: format!("{} bytes; at most {APP_FILE_BYTES_MAX}", shown.len()),
+            }]);
+        }
+        let mut problems = problems::Problems::default();
+        let entities = read::read(source, &mut problems);
+        if problems.len() > 0 {
+            return Err(problems.finish(shown, locate));
+        }
+        Ok(AppFile {
+            source: source.to_owned(),
+            entities,
+        })
+    }
+
+    /// The entity of that name.
+    pub fn entity(&self, name: &str) -> Option<&Arc<Entity>> {
+        self.entities.get(name)
     }
 }

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::FieldProblem;
 use super::names::{EntityName, IndexName};
 use super::record::RecordMeta;
+use super::schema::field_of;
 use super::value::{IndexValue, Kind, TEXT_BYTES_MAX, encode_values};
 
 /// `max_record_bytes` where the app file does not say.
@@ -148,6 +149,11 @@ impl Entity {
         self.indexes
             .iter()
             .find(|index| index.name.as_str() == name)
+    }
+
+    /// The field at a dotted path, as an index would have it, or why none can.
+    pub fn field(&self, path: &str) -> Result<Field, String> {
+        field_of(&self.schema, path)
     }
 
     /// Checks a record's data, `bytes` long as minified JSON: its size, its arrays,

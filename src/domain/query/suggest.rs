@@ -1,22 +1,25 @@
 //! The lines for `app.toml` that would serve a list.
 
-use crate::domain::entity::Entity;
+use crate::domain::entity::{Entity, Index};
 
-/// The declaration of an index over `fields`, with a name that the entity does
-/// not have yet.
-pub fn index_lines(entity: &Entity, fields: &[&str]) -> String {
+/// The declaration of an index over `fields`, under the name of `same` or one that
+/// the entity does not have yet.
+pub(super) fn index_lines(entity: &Entity, same: Option<&Index>, fields: &[&str]) -> String {
     let list: Vec<String> = fields.iter().map(|field| quoted(field)).collect();
     format!(
         "[[entity.{}.index]]\nname = \"{}\"\nfields = [{}]",
         entity.name,
-        index_name(entity, fields),
+        same.map_or_else(
+            || index_name(entity, fields),
+            |index| index.name.to_string()
+        ),
         list.join(", ")
     )
 }
 
 /// The index that lets an entity with ids given by clients be listed by `created_at`.
 pub fn created_at_suggestion(entity: &Entity) -> String {
-    index_lines(entity, &["created_at"])
+    index_lines(entity, None, &["created_at"])
 }
 
 /// A TOML string. Field names have no control characters.
