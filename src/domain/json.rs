@@ -324,7 +324,7 @@ mod tests {
     fn what_is_refused() {
         assert_eq!(
             problem("{\"a\":1,\n \"\\u0061\":2}"),
-            "the key \"a\" stands twice (line 2, column 10)"
+            "the key \"a\" stands twice (line 2, column 9)"
         );
         let deep = "[".repeat(JSON_DEPTH_MAX + 1) + &"]".repeat(JSON_DEPTH_MAX + 1);
         assert!(problem(&deep).starts_with("nested deeper than 64 levels"));

@@ -7,7 +7,10 @@ use tenantry::domain::{AppFile, EXAMPLE_APP, IndexValue, Kind, RecordMeta};
 
 fn told(source: &str) -> String {
     let problems = AppFile::parse(source).expect_err("the file has mistakes");
-    problems.iter().map(|problem| format!("{problem}\n")).collect()
+    problems
+        .iter()
+        .map(|problem| format!("{problem}\n"))
+        .collect()
 }
 
 const META: RecordMeta = RecordMeta {
@@ -22,19 +25,25 @@ fn the_example_is_read() {
     let app = AppFile::parse(EXAMPLE_APP).unwrap();
     assert_eq!(app.source, EXAMPLE_APP);
     let ticket = app.entity("ticket").unwrap();
-    assert_eq!((ticket.max_record_bytes, ticket.max_array_items), (65_536, 1_000));
+    assert_eq!(
+        (ticket.max_record_bytes, ticket.max_array_items),
+        (65_536, 1_000)
+    );
     assert_eq!(ticket.title.as_deref(), Some("subject"));
     let index = ticket.index("by_status").unwrap();
     assert!(index.count && !index.unique);
     assert_eq!(index.fields[1].kind, Kind::Instant);
-    assert_eq!(app.entity("comment").unwrap().indexes[0].fields[1].path, "created_at");
+    assert_eq!(
+        app.entity("comment").unwrap().indexes[0].fields[1].path,
+        "created_at"
+    );
     assert!(AppFile::parse("").unwrap().entities.is_empty());
 }
 
 #[test]
 fn every_mistake_at_once() {
     insta::assert_snapshot!(told(
-        r#"
+        r##"
 entities = 1
 [job.nightly]
 [entity.Ticket]
@@ -67,7 +76,7 @@ count = "yes"
 [entity.comment]
 index = 3
 schema = "x"
-"#
+"##
     ));
 }
 
@@ -116,20 +125,32 @@ fields = ["a", "b", "c", "d", "e", "f", "g", "h", "i"]
 
 #[test]
 fn text_that_is_no_toml() {
-    insta::assert_snapshot!(told("[entity.ticket\ntitle = \n\n[[entity.ticket.index]]\nname = \"a\nfields = [\"x\"]\n[entity.a]\ntitle = 1\ntitle = 2"));
+    insta::assert_snapshot!(told(
+        "[entity.ticket\ntitle = \n\n[[entity.ticket.index]]\nname = \"a\nfields = [\"x\"]\n[entity.a]\ntitle = 1\ntitle = 2"
+    ));
 }
 
 #[test]
 fn limits() {
-    let many = |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
+    let many =
+        |count: usize, line: &dyn Fn(usize) -> String| (0..count).map(line).collect::<String>();
     assert!(AppFile::parse(&many(200, &|i| format!("[entity.e{i}]\n"))).is_ok());
-    assert!(told(&many(201, &|i| format!("[entity.e{i}]\n"))).contains("201 entities; at most 200"));
+    assert!(
+        told(&many(201, &|i| format!("[entity.e{i}]\n"))).contains("201 entities; at most 200")
+    );
     let index = |i| format!("[[entity.e.index]]\nname = \"i{i}\"\nfields = [\"f{i}\"]\n");
     assert!(AppFile::parse(&many(20, &index)).is_ok());
     assert!(told(&many(21, &index)).contains("21 indexes; an entity has at most 20"));
-    assert!(AppFile::parse("[entity.e]\nmax_record_bytes = 409_600\nmax_array_items = 100_000").is_ok());
-    assert!(told("[entity.e]\nmax_record_bytes = 409_601").contains("expected an integer from 1 to 409600"));
-    assert!(told("[entity.e]\nmax_record_bytes = 0").contains("expected an integer from 1 to 409600"));
+    assert!(
+        AppFile::parse("[entity.e]\nmax_record_bytes = 409_600\nmax_array_items = 100_000").is_ok()
+    );
+    assert!(
+        told("[entity.e]\nmax_record_bytes = 409_601")
+            .contains("expected an integer from 1 to 409600")
+    );
+    assert!(
+        told("[entity.e]\nmax_record_bytes = 0").contains("expected an integer from 1 to 409600")
+    );
     assert!(told(&" ".repeat(3 << 20)).contains("at most"));
 }
 
@@ -154,7 +175,13 @@ fields = ["tags", "a"]
 "#,
     )
     .unwrap();
-    let counts: Vec<bool> = app.entity("e").unwrap().indexes.iter().map(|index| index.count).collect();
+    let counts: Vec<bool> = app
+        .entity("e")
+        .unwrap()
+        .indexes
+        .iter()
+        .map(|index| index.count)
+        .collect();
     assert_eq!(counts, [false, true, false, true]);
 }
 
@@ -177,10 +204,17 @@ fn the_json_form_is_the_same() {
 fn mistakes_in_json_are_told_where_they_stand() {
     let told = |json: &str| {
         let problems = AppFile::from_json(json).expect_err("the file has mistakes");
-        problems.iter().map(|problem| format!("{problem}\n")).collect::<String>()
+        problems
+            .iter()
+            .map(|problem| format!("{problem}\n"))
+            .collect::<String>()
     };
-    let mut all = told("{\n \"entity\": {\"ticket\": {\n  \"titel\": \"x\",\n  \"index\": [\n   {\"name\": \"a\", \"fields\": [\"b\"]},\n   {\"name\": \"a b\",\n    \"fields\": 7}]}}}");
-    all += &told("{\"entity\": {\"ticket\": {\"schema\": {\n\"properties\": {\"a\": {\"enum\": [\"x\", null]}}}}}}");
+    let mut all = told(
+        "{\n \"entity\": {\"ticket\": {\n  \"titel\": \"x\",\n  \"index\": [\n   {\"name\": \"a\", \"fields\": [\"b\"]},\n   {\"name\": \"a b\",\n    \"fields\": 7}]}}}",
+    );
+    all += &told(
+        "{\"entity\": {\"ticket\": {\"schema\": {\n\"properties\": {\"a\": {\"enum\": [\"x\", null]}}}}}}",
+    );
     all += &told("{\"entity\": {\n}");
     all += &told("[]");
     insta::assert_snapshot!(all);
@@ -189,11 +223,20 @@ fn mistakes_in_json_are_told_where_they_stand() {
 #[test]
 fn differences() {
     let old = AppFile::parse(EXAMPLE_APP).unwrap();
-    assert!(diff(&old, &AppFile::parse(&format!("# a comment\n{EXAMPLE_APP}")).unwrap()).is_empty());
+    assert!(
+        diff(
+            &old,
+            &AppFile::parse(&format!("# a comment\n{EXAMPLE_APP}")).unwrap()
+        )
+        .is_empty()
+    );
     let new = EXAMPLE_APP
         .replace("[entity.comment", "[entity.remark")
         .replace("[[entity.comment", "[[entity.remark")
-        .replace("maxLength = 200 }\nproperties.status", "maxLength = 100 }\nproperties.status")
+        .replace(
+            "maxLength = 200 }\nproperties.status",
+            "maxLength = 100 }\nproperties.status",
+        )
         .replace("max_array_items = 1_000", "max_array_items = 10")
         .replace("unique = false", "unique = true")
         + "[[entity.ticket.index]]\nname = \"by_subject\"\nfields = [\"subject\"]\n";
@@ -204,18 +247,36 @@ fn differences() {
 #[test]
 fn an_index_s_fingerprint_follows_its_rows() {
     let print = |fields: &str, schema: &str| {
-        let source = format!("[entity.e.schema]\n{schema}\n[[entity.e.index]]\nname = \"i\"\n{fields}");
-        AppFile::parse(&source).unwrap().entity("e").unwrap().indexes[0].fingerprint()
+        let source =
+            format!("[entity.e.schema]\n{schema}\n[[entity.e.index]]\nname = \"i\"\n{fields}");
+        AppFile::parse(&source)
+            .unwrap()
+            .entity("e")
+            .unwrap()
+            .indexes[0]
+            .fingerprint()
     };
     let base = print("fields = [\"a\", \"b\"]", "");
-    assert_eq!(base, print("fields = [\"a\", \"b\"]\ncount = true\nunique = false", "properties.a = { type = \"string\" }"));
+    assert_eq!(
+        base,
+        print(
+            "fields = [\"a\", \"b\"]\ncount = true\nunique = false",
+            "properties.a = { type = \"string\" }"
+        )
+    );
     for (fields, schema) in [
         ("fields = [\"b\", \"a\"]", ""),
         ("fields = [\"a\"]", ""),
         ("fields = [\"a\", \"b\"]\ncount = false", ""),
         ("fields = [\"a\", \"b\"]\nunique = true", ""),
-        ("fields = [\"a\", \"b\"]", "properties.a = { type = \"integer\" }"),
-        ("fields = [\"a\", \"b\"]", "properties.a = { type = \"array\" }"),
+        (
+            "fields = [\"a\", \"b\"]",
+            "properties.a = { type = \"integer\" }",
+        ),
+        (
+            "fields = [\"a\", \"b\"]",
+            "properties.a = { type = \"array\" }",
+        ),
     ] {
         assert_ne!(base, print(fields, schema), "{fields} {schema}");
     }
@@ -243,7 +304,10 @@ properties.tree = { "$ref" = "#/$defs/node" }
     .unwrap();
     let entity = app.entity("e").unwrap();
     let check = |data: Value| entity.validate(&data, data.to_string().len());
-    assert_eq!(check(json!({"s": "a", "t": "2026-01-01T00:00:00Z", "l": [1, 2, 3]})), Ok(()));
+    assert_eq!(
+        check(json!({"s": "a", "t": "2026-01-01T00:00:00Z", "l": [1, 2, 3]})),
+        Ok(())
+    );
     assert!(check(json!(["s"])).is_err());
     let long = "a".repeat(40) + "!";
     let problems = check(json!({
@@ -273,9 +337,12 @@ fields = ["tags", "n", "meta.tier", "updated_at"]
     let row = |tag: &str| {
         vec![
             IndexValue::Text(tag.to_owned()),
-            IndexValue::Number(1.into()),
+            IndexValue::Number(1_i64.into()),
             IndexValue::Text("7".to_owned()),
-            IndexValue::Instant { seconds: 2, nanos: 0 },
+            IndexValue::Instant {
+                seconds: 2,
+                nanos: 0,
+            },
         ]
     };
     let data = json!({"tags": ["b", "a", "b", null], "n": 1.0, "meta": {"tier": 7}});
@@ -289,6 +356,10 @@ fields = ["tags", "n", "meta.tier", "updated_at"]
         assert_eq!(rows(missing), Ok(vec![]));
     }
     assert!(rows(json!({"tags": ["x".repeat(512)], "n": 1, "meta": {"tier": 7}})).is_ok());
-    let problem = rows(json!({"tags": ["x".repeat(513)], "n": 1, "meta": {"tier": 7}})).unwrap_err();
-    assert_eq!(problem.to_string(), "tags: is 513 bytes long; the index i takes strings of up to 512 bytes");
+    let problem =
+        rows(json!({"tags": ["x".repeat(513)], "n": 1, "meta": {"tier": 7}})).unwrap_err();
+    assert_eq!(
+        problem.to_string(),
+        "tags: is 513 bytes long; the index i takes strings of up to 512 bytes"
+    );
 }

@@ -44,25 +44,56 @@ proptest! {
 fn a_cursor_is_bound_to_its_query_but_not_to_the_page_size() {
     let app = AppFile::parse(EXAMPLE_APP).unwrap();
     let mark = |tenant: &str, entity: &str, pairs: &[(&str, &str)]| {
-        let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let pairs = pairs
+            .iter()
+            .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
         let request = ListRequest::from_pairs(pairs, 50, 500).unwrap();
         let entity = app.entity(entity).unwrap();
         let plan = plan(entity, &|_| true, &request).unwrap();
-        fingerprint(&TenantSlug::parse(tenant).unwrap(), &entity.name, &request, &plan)
+        fingerprint(
+            &TenantSlug::parse(tenant).unwrap(),
+            &entity.name,
+            &request,
+            &plan,
+        )
     };
-    let base = mark("acme", "ticket", &[("status", "open"), ("opened_at[gte]", "2026-01-01")]);
+    let base = mark(
+        "acme",
+        "ticket",
+        &[("status", "open"), ("opened_at[gte]", "2026-01-01")],
+    );
     for same in [
-        &[("status", "open"), ("opened_at[gte]", "2026-01-01"), ("limit", "7")][..],
-        &[("opened_at[gte]", "2026-01-01"), ("status", "open"), ("explain", "true")],
-        &[("opened_at[gte]", "2026-01-01"), ("status", "open"), ("order", "opened_at")],
+        &[
+            ("status", "open"),
+            ("opened_at[gte]", "2026-01-01"),
+            ("limit", "7"),
+        ][..],
+        &[
+            ("opened_at[gte]", "2026-01-01"),
+            ("status", "open"),
+            ("explain", "true"),
+        ],
+        &[
+            ("opened_at[gte]", "2026-01-01"),
+            ("status", "open"),
+            ("order", "opened_at"),
+        ],
     ] {
         assert_eq!(mark("acme", "ticket", same), base, "{same:?}");
     }
     for other in [
         &[("status", "closed"), ("opened_at[gte]", "2026-01-01")][..],
         &[("status", "open"), ("opened_at[gt]", "2026-01-01")],
-        &[("status", "open"), ("opened_at[gte]", "2026-01-01"), ("order", "-opened_at")],
-        &[("status", "open"), ("opened_at[gte]", "2026-01-01"), ("tier", "all")],
+        &[
+            ("status", "open"),
+            ("opened_at[gte]", "2026-01-01"),
+            ("order", "-opened_at"),
+        ],
+        &[
+            ("status", "open"),
+            ("opened_at[gte]", "2026-01-01"),
+            ("tier", "all"),
+        ],
         &[("status", "open")],
     ] {
         assert_ne!(mark("acme", "ticket", other), base, "{other:?}");

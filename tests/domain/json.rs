@@ -25,8 +25,13 @@ fn json() -> impl Strategy<Value = Value> {
 /// Few keys, so that patches meet what they change.
 fn key() -> impl Strategy<Value = String> {
     prop_oneof![
-        Just("a".to_owned()), Just("b".to_owned()), Just("\"".to_owned()), Just("é".to_owned()),
-        Just("\\u0061".to_owned()), Just(String::new()), super::values::text(),
+        Just("a".to_owned()),
+        Just("b".to_owned()),
+        Just("\"".to_owned()),
+        Just("é".to_owned()),
+        Just("\\u0061".to_owned()),
+        Just(String::new()),
+        super::values::text(),
     ]
 }
 
@@ -55,7 +60,13 @@ fn spread(value: &Value) -> Vec<u8> {
     let pretty = serde_json::to_string_pretty(value).unwrap();
     let escaped: String = pretty
         .chars()
-        .map(|c| if c == 'é' { "\\u00e9".to_owned() } else { c.to_string() })
+        .map(|c| {
+            if c == 'é' {
+                "\\u00e9".to_owned()
+            } else {
+                c.to_string()
+            }
+        })
         .collect();
     format!(" \t{}\r\n", escaped.replace('\n', "\r\n")).into_bytes()
 }
@@ -106,7 +117,11 @@ fn the_examples_of_the_standard() {
         (r#"{"a":"b","b":"c"}"#, r#"{"a":null}"#, r#"{"b":"c"}"#),
         (r#"{"a":["b"]}"#, r#"{"a":"c"}"#, r#"{"a":"c"}"#),
         (r#"{"a":"c"}"#, r#"{"a":["b"]}"#, r#"{"a":["b"]}"#),
-        (r#"{"a":{"b":"c"}}"#, r#"{"a":{"b":"d","c":null}}"#, r#"{"a":{"b":"d"}}"#),
+        (
+            r#"{"a":{"b":"c"}}"#,
+            r#"{"a":{"b":"d","c":null}}"#,
+            r#"{"a":{"b":"d"}}"#,
+        ),
         (r#"{"a":[{"b":"c"}]}"#, r#"{"a":[1]}"#, r#"{"a":[1]}"#),
         (r#"["a","b"]"#, r#"["c","d"]"#, r#"["c","d"]"#),
         (r#"{"a":"b"}"#, r#"["c"]"#, r#"["c"]"#),

@@ -57,7 +57,11 @@ fields = ["status", "tags"]
 "#;
 
 fn entity() -> std::sync::Arc<Entity> {
-    AppFile::parse(APP).unwrap().entity("thing").unwrap().clone()
+    AppFile::parse(APP)
+        .unwrap()
+        .entity("thing")
+        .unwrap()
+        .clone()
 }
 
 #[derive(Debug, Clone)]
@@ -73,48 +77,88 @@ fn one_of(values: &'static [&'static str]) -> impl Strategy<Value = String> {
 
 const STATUSES: &[&str] = &["open", "closed", "a#b"];
 const NUMBERS: &[&str] = &[
-    "0", "-1", "1.5", "2", "2.0", "9007199254740992", "9007199254740993", "9007199254740994.0",
+    "0",
+    "-1",
+    "1.5",
+    "2",
+    "2.0",
+    "9007199254740992",
+    "9007199254740993",
+    "9007199254740994.0",
 ];
 const TIMES: &[&str] = &[
-    "2026-03-01T00:00:00Z", "2026-03-01T01:00:00+01:00", "2026-03-01T00:00:00.000000001Z",
-    "2026-02-28T23:59:59-05:00", "1969-12-31T23:59:59.999Z",
+    "2026-03-01T00:00:00Z",
+    "2026-03-01T01:00:00+01:00",
+    "2026-03-01T00:00:00.000000001Z",
+    "2026-02-28T23:59:59-05:00",
+    "1969-12-31T23:59:59.999Z",
 ];
 const NAMES: &[&str] = &["", "a", "a\0", "a\0b", "a#", "a b", "ab", "b", "é"];
 const TAGS: &[&str] = &["red", "re", "#", "blue"];
 const MOMENTS: &[&str] = &[
-    "1970-01-01T00:00:01Z", "1970-01-01T00:00:01.001Z", "1970-01-01T00:00:01.0005Z",
-    "1970-01-01T00:00:01.003Z", "1970-01-01", "1969-12-31T23:00:00Z", "2100-01-01", "9999-12-31",
+    "1970-01-01T00:00:01Z",
+    "1970-01-01T00:00:01.001Z",
+    "1970-01-01T00:00:01.0005Z",
+    "1970-01-01T00:00:01.003Z",
+    "1970-01-01",
+    "1969-12-31T23:00:00Z",
+    "2100-01-01",
+    "9999-12-31",
 ];
 
 fn data() -> impl Strategy<Value = Value> {
     let maybe = |s: BoxedStrategy<Value>| prop::option::weighted(0.8, s);
-    let tags = || proptest::collection::vec(one_of(TAGS), 0..4).prop_map(Value::from).boxed();
+    let tags = || {
+        proptest::collection::vec(one_of(TAGS), 0..4)
+            .prop_map(Value::from)
+            .boxed()
+    };
     (
         maybe(one_of(STATUSES).prop_map(Value::from).boxed()),
-        maybe(one_of(NUMBERS).prop_map(|n| serde_json::from_str(&n).unwrap()).boxed()),
+        maybe(
+            one_of(NUMBERS)
+                .prop_map(|n| serde_json::from_str(&n).unwrap())
+                .boxed(),
+        ),
         maybe(one_of(TIMES).prop_map(Value::from).boxed()),
         maybe(any::<bool>().prop_map(Value::from).boxed()),
-        maybe(prop_oneof![9 => one_of(NAMES).prop_map(Value::from), 1 => Just(Value::Null)].boxed()),
+        maybe(
+            prop_oneof![9 => one_of(NAMES).prop_map(Value::from), 1 => Just(Value::Null)].boxed(),
+        ),
         maybe(tags()),
         maybe((0..3).prop_map(|n| json!({"tier": n})).boxed()),
     )
         .prop_map(|(status, n, at, flag, name, tags, meta)| {
             let members = [
-                ("status", status), ("n", n), ("at", at), ("flag", flag), ("name", name),
-                ("tags", tags), ("meta", meta),
+                ("status", status),
+                ("n", n),
+                ("at", at),
+                ("flag", flag),
+                ("name", name),
+                ("tags", tags),
+                ("meta", meta),
             ];
-            members.into_iter().filter_map(|(k, v)| Some((k.to_owned(), v?))).collect()
+            members
+                .into_iter()
+                .filter_map(|(k, v)| Some((k.to_owned(), v?)))
+                .collect()
         })
 }
 
 /// Records with ids made here: their time is the one they were made at.
 fn records() -> impl Strategy<Value = Vec<Record>> {
-    let record = (data(), 1000..1004_i64, 0..3_i64).prop_map(|(data, created, later)| (data, created, later));
+    let record = (data(), 1000..1004_i64, 0..3_i64)
+        .prop_map(|(data, created, later)| (data, created, later));
     proptest::collection::vec(record, 0..40).prop_map(|made| {
         made.into_iter()
             .enumerate()
             .map(|(i, (data, created, later))| Record {
-                id: format!("{:08x}-{:04x}-7{:03x}-8000-{i:012x}", created >> 16, created & 0xffff, i % 7),
+                id: format!(
+                    "{:08x}-{:04x}-7{:03x}-8000-{i:012x}",
+                    created >> 16,
+                    created & 0xffff,
+                    i % 7
+                ),
                 meta: RecordMeta {
                     version: 1,
                     created_at: Instant(created),
@@ -143,14 +187,30 @@ fn filter_value(field: &str) -> BoxedStrategy<String> {
 }
 
 const FIELDS: &[&str] = &[
-    "status", "n", "at", "flag", "name", "tags", "marks", "meta.tier", "created_at", "updated_at", "id",
+    "status",
+    "n",
+    "at",
+    "flag",
+    "name",
+    "tags",
+    "marks",
+    "meta.tier",
+    "created_at",
+    "updated_at",
+    "id",
 ];
 
 fn range_ops() -> impl Strategy<Value = Vec<Op>> {
     prop_oneof![
-        Just(vec![Op::Gt]), Just(vec![Op::Gte]), Just(vec![Op::Lt]), Just(vec![Op::Lte]),
-        Just(vec![Op::Prefix]), Just(vec![Op::Gt, Op::Lt]), Just(vec![Op::Gte, Op::Lte]),
-        Just(vec![Op::Gt, Op::Lte]), Just(vec![Op::Gte, Op::Lt]),
+        Just(vec![Op::Gt]),
+        Just(vec![Op::Gte]),
+        Just(vec![Op::Lt]),
+        Just(vec![Op::Lte]),
+        Just(vec![Op::Prefix]),
+        Just(vec![Op::Gt, Op::Lt]),
+        Just(vec![Op::Gte, Op::Lte]),
+        Just(vec![Op::Gt, Op::Lte]),
+        Just(vec![Op::Gte, Op::Lt]),
     ]
 }
 
@@ -161,17 +221,27 @@ fn fitting() -> impl Strategy<Value = Shape> {
     let indexes: Vec<Vec<String>> = entity()
         .indexes
         .iter()
-        .map(|index| index.fields.iter().map(|field| field.path.clone()).collect())
+        .map(|index| {
+            index
+                .fields
+                .iter()
+                .map(|field| field.path.clone())
+                .collect()
+        })
         .chain([vec!["created_at".to_owned()], vec!["id".to_owned()]])
         .collect();
-    (prop::sample::select(indexes), 0..4_usize, prop::option::of(range_ops()), any::<bool>()).prop_map(
-        |(fields, fixed, ops, ordered)| {
+    (
+        prop::sample::select(indexes),
+        0..4_usize,
+        prop::option::of(range_ops()),
+        any::<bool>(),
+    )
+        .prop_map(|(fields, fixed, ops, ordered)| {
             let fixed = fixed.min(fields.len());
             let next = fields.get(fixed).cloned().unwrap_or("id".to_owned());
             let range = ops.map(|ops| (next.clone(), ops));
             (fields[..fixed].to_vec(), range, ordered.then_some(next))
-        },
-    )
+        })
 }
 
 fn any_shape() -> impl Strategy<Value = Shape> {
@@ -185,22 +255,36 @@ fn any_shape() -> impl Strategy<Value = Shape> {
 }
 
 fn request() -> impl Strategy<Value = ListRequest> {
-    (prop_oneof![3 => fitting().boxed(), 1 => any_shape().boxed()], any::<bool>(), any::<bool>(), any::<bool>())
+    (
+        prop_oneof![3 => fitting().boxed(), 1 => any_shape().boxed()],
+        any::<bool>(),
+        any::<bool>(),
+        any::<bool>(),
+    )
         .prop_flat_map(|((fixed, range, order), down, count, reverse)| {
-            let mut conditions: Vec<(String, Op)> = fixed.into_iter().map(|field| (field, Op::Eq)).collect();
+            let mut conditions: Vec<(String, Op)> =
+                fixed.into_iter().map(|field| (field, Op::Eq)).collect();
             if reverse {
                 conditions.reverse();
             }
-            for (field, ops) in range {
+            if let Some((field, ops)) = range {
                 conditions.extend(ops.into_iter().map(|op| (field.clone(), op)));
             }
             let filters: Vec<_> = conditions
                 .into_iter()
                 .map(|(field, op)| {
-                    filter_value(&field).prop_map(move |value| Filter { field: field.clone(), op, value })
+                    filter_value(&field).prop_map(move |value| Filter {
+                        field: field.clone(),
+                        op,
+                        value,
+                    })
                 })
                 .collect();
-            let direction = if down { Direction::Descending } else { Direction::Ascending };
+            let direction = if down {
+                Direction::Descending
+            } else {
+                Direction::Ascending
+            };
             let order = order.map(|field| (field, direction));
             filters.prop_map(move |filters| ListRequest {
                 filters,
@@ -221,10 +305,13 @@ fn values_of(field: &Field, record: &Record) -> Vec<IndexValue> {
     }
     let pointer = format!("/{}", field.path.replace('.', "/"));
     match record.data.pointer(&pointer) {
-        Some(Value::Array(items)) => {
-            items.iter().filter_map(|item| IndexValue::from_json(field.kind, item)).collect()
-        }
-        Some(value) => IndexValue::from_json(field.kind, value).into_iter().collect(),
+        Some(Value::Array(items)) => items
+            .iter()
+            .filter_map(|item| IndexValue::from_json(field.kind, item))
+            .collect(),
+        Some(value) => IndexValue::from_json(field.kind, value)
+            .into_iter()
+            .collect(),
         None => Vec::new(),
     }
 }
@@ -267,14 +354,28 @@ fn store<'r>(entity: &Entity, records: &'r [Record]) -> Rows<'r> {
     let mut rows = Rows {
         records: Vec::new(),
         ids: BTreeSet::new(),
-        indexes: entity.indexes.iter().map(|i| (i.name.to_string(), BTreeMap::new())).collect(),
+        indexes: entity
+            .indexes
+            .iter()
+            .map(|i| (i.name.to_string(), BTreeMap::new()))
+            .collect(),
         counters: BTreeMap::new(),
     };
     for record in records {
-        let keys = |index: &Index| entity.index_keys(index, &record.meta, &record.data).unwrap();
-        let taken = entity.indexes.iter().filter(|index| index.unique).any(|index| {
-            keys(index).iter().any(|key| rows.indexes[index.name.as_str()].contains_key(key))
-        });
+        let keys = |index: &Index| {
+            entity
+                .index_keys(index, &record.meta, &record.data)
+                .unwrap()
+        };
+        let taken = entity
+            .indexes
+            .iter()
+            .filter(|index| index.unique)
+            .any(|index| {
+                keys(index)
+                    .iter()
+                    .any(|key| rows.indexes[index.name.as_str()].contains_key(key))
+            });
         if taken {
             continue;
         }
@@ -285,12 +386,22 @@ fn store<'r>(entity: &Entity, records: &'r [Record]) -> Rows<'r> {
                 if !index.unique {
                     key.extend(record.id.as_bytes());
                 }
-                let before = rows.indexes.get_mut(index.name.as_str()).unwrap().insert(key, record.id.clone());
+                let before = rows
+                    .indexes
+                    .get_mut(index.name.as_str())
+                    .unwrap()
+                    .insert(key, record.id.clone());
                 assert_eq!(before, None, "two records in one row");
             }
-            for row in entity.index_rows(index, &record.meta, &record.data).unwrap() {
+            for row in entity
+                .index_rows(index, &record.meta, &record.data)
+                .unwrap()
+            {
                 if let Some(counted) = index.count_prefix(&row) {
-                    *rows.counters.entry((index.name.to_string(), counted)).or_default() += 1;
+                    *rows
+                        .counters
+                        .entry((index.name.to_string(), counted))
+                        .or_default() += 1;
                 }
             }
         }
@@ -330,7 +441,12 @@ fn naive(entity: &Entity, rows: &Rows<'_>, plan: &Plan, request: &ListRequest) -
     let mut found: Vec<(Vec<Vec<IndexValue>>, &str)> = rows
         .records
         .iter()
-        .filter(|record| request.filters.iter().all(|filter| matches(entity, filter, record)))
+        .filter(|record| {
+            request
+                .filters
+                .iter()
+                .all(|filter| matches(entity, filter, record))
+        })
         .filter_map(|record| {
             let mut values = Vec::new();
             if let Access::Index { index, equals, .. } = &plan.access {
@@ -350,7 +466,10 @@ fn naive(entity: &Entity, rows: &Rows<'_>, plan: &Plan, request: &ListRequest) -
                 && order != "id"
             {
                 let field = entity.field(order).unwrap();
-                let fixed = request.filters.iter().any(|f| f.field == *order && f.op == Op::Eq);
+                let fixed = request
+                    .filters
+                    .iter()
+                    .any(|f| f.field == *order && f.op == Op::Eq);
                 if !fixed {
                     values.insert(0, values_of(&field, record));
                 }
@@ -422,8 +541,12 @@ fn every_index_is_used_by_the_lists_that_fit_it() {
             served += 1;
         }
     }
-    let want: BTreeSet<String> =
-        entity.indexes.iter().map(|i| i.name.to_string()).chain(["id".into(), "created_at".into()]).collect();
+    let want: BTreeSet<String> = entity
+        .indexes
+        .iter()
+        .map(|i| i.name.to_string())
+        .chain(["id".into(), "created_at".into()])
+        .collect();
     assert_eq!(used, want);
     assert!(served > 500, "{served} of 1,000 lists were served");
 }

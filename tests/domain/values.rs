@@ -7,12 +7,14 @@ use tenantry::domain::value::{IndexValue, Kind, decode_values, encode_values};
 /// Any number of JSON, many of them near the edges where doubles get coarse.
 pub fn json_number() -> impl Strategy<Value = serde_json::Number> {
     let near = |middle: i128| {
-        (-3_i128..=3).prop_map(move |off| middle + off).prop_filter_map("fits", |value| {
-            i64::try_from(value)
-                .map(serde_json::Number::from)
-                .or_else(|_| u64::try_from(value).map(Into::into))
-                .ok()
-        })
+        (-3_i128..=3)
+            .prop_map(move |off| middle + off)
+            .prop_filter_map("fits", |value| {
+                i64::try_from(value)
+                    .map(serde_json::Number::from)
+                    .or_else(|_| u64::try_from(value).map(Into::into))
+                    .ok()
+            })
     };
     prop_oneof![
         any::<i64>().prop_map(Into::into),
@@ -22,23 +24,34 @@ pub fn json_number() -> impl Strategy<Value = serde_json::Number> {
         (-5_i64..5).prop_filter_map("finite", |n| serde_json::Number::from_f64(n as f64 / 2.0)),
         (52_u32..64).prop_flat_map(move |bits| near(1_i128 << bits)),
         (52_u32..64).prop_flat_map(move |bits| near(-(1_i128 << bits))),
-        (52_i32..64).prop_filter_map("finite", |bits| serde_json::Number::from_f64(2_f64.powi(bits))),
+        (52_i32..64).prop_filter_map("finite", |bits| serde_json::Number::from_f64(
+            2_f64.powi(bits)
+        )),
     ]
 }
 
 /// The exact order of two numbers, by another way than the code's.
 fn exact_cmp(a: &serde_json::Number, b: &serde_json::Number) -> Ordering {
     fn integer(n: &serde_json::Number) -> Option<i128> {
-        n.as_i64().map(i128::from).or_else(|| n.as_u64().map(i128::from)).or_else(|| {
-            n.as_f64().filter(|f| f.trunc() == *f && f.abs() < 1e30).map(|f| f as i128)
-        })
+        n.as_i64()
+            .map(i128::from)
+            .or_else(|| n.as_u64().map(i128::from))
+            .or_else(|| {
+                n.as_f64()
+                    .filter(|f| f.trunc() == *f && f.abs() < 1e30)
+                    .map(|f| f as i128)
+            })
     }
     match (integer(a), integer(b)) {
         (Some(a), Some(b)) => a.cmp(&b),
         // A float with a fraction or beyond 1e30: its floor decides against any integer.
         (Some(a), None) => against(a, b.as_f64().unwrap()),
         (None, Some(b)) => against(b, a.as_f64().unwrap()).reverse(),
-        (None, None) => a.as_f64().unwrap().partial_cmp(&b.as_f64().unwrap()).unwrap(),
+        (None, None) => a
+            .as_f64()
+            .unwrap()
+            .partial_cmp(&b.as_f64().unwrap())
+            .unwrap(),
     }
 }
 
@@ -58,8 +71,17 @@ pub fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         proptest::collection::vec(
             prop_oneof![
-                Just('\0'), Just('\u{1}'), Just('#'), Just('a'), Just('b'), Just(' '),
-                Just('"'), Just('$'), Just('\u{ff}'), Just('\u{10ffff}'), any::<char>(),
+                Just('\0'),
+                Just('\u{1}'),
+                Just('#'),
+                Just('a'),
+                Just('b'),
+                Just(' '),
+                Just('"'),
+                Just('$'),
+                Just('\u{ff}'),
+                Just('\u{10ffff}'),
+                any::<char>(),
             ],
             0..6,
         )
@@ -78,18 +100,33 @@ pub fn instant_text() -> impl Strategy<Value = String> {
     ];
     let year = prop_oneof![Just(0), Just(9999), 1969..1972, 2020..2030, 0..10_000];
     let fraction = prop_oneof![Just(String::new()), "\\.[0-9]{1,9}"];
-    (year, 1..13, 1..29, 0..24, 0..60, 0..60, fraction, offset, 0..4).prop_map(
-        |(y, mo, d, h, mi, s, fraction, offset, shape)| match shape {
-            0 => format!("{y:04}-{mo:02}-{d:02}"),
-            1 => format!("{y:04}-{mo:02}-{d:02}t{h:02}:{mi:02}:{s:02}{fraction}{offset}"),
-            _ => format!("{y:04}-{mo:02}-{d:02}T{h:02}:{mi:02}:{s:02}{fraction}{offset}"),
-        },
+    (
+        year,
+        1..13,
+        1..29,
+        0..24,
+        0..60,
+        0..60,
+        fraction,
+        offset,
+        0..4,
     )
+        .prop_map(
+            |(y, mo, d, h, mi, s, fraction, offset, shape)| match shape {
+                0 => format!("{y:04}-{mo:02}-{d:02}"),
+                1 => format!("{y:04}-{mo:02}-{d:02}t{h:02}:{mi:02}:{s:02}{fraction}{offset}"),
+                _ => format!("{y:04}-{mo:02}-{d:02}T{h:02}:{mi:02}:{s:02}{fraction}{offset}"),
+            },
+        )
 }
 
 /// Nanoseconds since the epoch, by chrono alone.
 fn nanos(text: &str) -> i128 {
-    let full = if text.len() == 10 { format!("{text}T00:00:00Z") } else { text.to_uppercase() };
+    let full = if text.len() == 10 {
+        format!("{text}T00:00:00Z")
+    } else {
+        text.to_uppercase()
+    };
     let at = chrono::DateTime::parse_from_rfc3339(&full).unwrap();
     i128::from(at.timestamp()) * 1_000_000_000 + i128::from(at.timestamp_subsec_nanos())
 }
