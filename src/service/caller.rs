@@ -85,7 +85,10 @@ impl Caller {
             Caller::Key { scopes, .. } if scopes.contains(&scope) => Ok(()),
             Caller::Key { .. } => Err(Error::new(
                 Code::InsufficientScope,
-                format!("This API key lacks the scope {:?}.", format!("{scope:?}").to_lowercase()),
+                format!(
+                    "This API key lacks the scope {:?}.",
+                    format!("{scope:?}").to_lowercase()
+                ),
             )
             .with("scope", scope)),
         }

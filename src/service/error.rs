@@ -115,8 +115,10 @@ impl Error {
 
     /// A defect or damage: the cause goes to the log.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
-        let mut error =
-            Self::new(Code::Internal, "Something failed inside the server; its log has the cause under this request id.");
+        let mut error = Self::new(
+            Code::Internal,
+            "Something failed inside the server; its log has the cause under this request id.",
+        );
         error.cause = Some(cause.to_string());
         error
     }

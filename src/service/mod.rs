@@ -5,7 +5,9 @@ mod caller;
 mod error;
 
 pub mod apps;
+pub mod counts;
 pub mod records;
+pub mod tenants;
 
 use std::sync::Arc;
 

@@ -32,7 +32,9 @@ fn unknown_version(kind: &str, version: u8) -> StoreError {
 
 /// Big-endian and of fixed width, so that a header's length is a constant.
 fn layout() -> impl bincode::config::Config {
-    bincode::config::standard().with_big_endian().with_fixed_int_encoding()
+    bincode::config::standard()
+        .with_big_endian()
+        .with_fixed_int_encoding()
 }
 
 /// The stored form of `value`.
@@ -56,7 +58,9 @@ pub fn decode<T: Stored>(bytes: &[u8]) -> Result<T> {
 pub fn read<T: DeserializeOwned>(kind: &str, body: &[u8]) -> Result<T> {
     match bincode::serde::decode_from_slice(body, layout()) {
         Ok((value, used)) if used == body.len() => Ok(value),
-        Ok(_) => Err(StoreError::Corrupt(format!("a {kind} with bytes behind its end"))),
+        Ok(_) => Err(StoreError::Corrupt(format!(
+            "a {kind} with bytes behind its end"
+        ))),
         Err(error) => Err(StoreError::Corrupt(format!("a {kind}: {error}"))),
     }
 }

@@ -53,7 +53,9 @@ impl TenantKeys {
     /// The keys of `tenant`. Only for services that checked the caller, and for
     /// the installation's own background work.
     pub(crate) fn new(tenant: &TenantSlug) -> Self {
-        Self { slug: tenant.as_str().into() }
+        Self {
+            slug: tenant.as_str().into(),
+        }
     }
 
     /// The tenant's slug.
@@ -118,7 +120,13 @@ impl TenantKeys {
 
     /// A counter of an entity.
     pub fn count(&self, entity: &EntityName, tier: Tree, what: Counted) -> Key {
-        format!("{}#~count#{entity}#{}#{}", self.slug, tier.name(), what.name()).into()
+        format!(
+            "{}#~count#{entity}#{}#{}",
+            self.slug,
+            tier.name(),
+            what.name()
+        )
+        .into()
     }
 
     /// What every counter of an index begins with.

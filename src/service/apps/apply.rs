@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::{AppHead, AppState, AppVersion, Apps, IndexEntry, IndexState};
 use crate::{
-    domain::{AppDiff, AppFile, EntityName, diff},
+    domain::{AppDiff, AppFile, EntityName, app_file::diff},
     service::{Caller, Code, Error, Result, counts},
     store::{Batch, Condition, StoreError, Tree, codec, keys},
 };
@@ -70,15 +70,24 @@ impl Apps {
             let retried = before.head.indexes.iter().any(|e| failed(&e.state));
             let version = before.head.version;
             if (changes.is_empty() && !retried && version > 0) || options.dry_run {
-                return Ok(Applied { version, applied: false, changes, dropped });
+                return Ok(Applied {
+                    version,
+                    applied: false,
+                    changes,
+                    dropped,
+                });
             }
             if !options.drop_data {
                 refuse_data_loss(&dropped)?;
             }
             refuse_purging(&before.head, &file)?;
             let mut head = next_head(&before.head, &file, !changes.is_empty() || version == 0);
-            head.purging.extend(dropped.iter().map(|d| d.entity.clone()));
-            match self.commit_head(&before, &head, Some((&file, caller))).await {
+            head.purging
+                .extend(dropped.iter().map(|d| d.entity.clone()));
+            match self
+                .commit_head(&before, &head, Some((&file, caller)))
+                .await
+            {
                 Err(StoreError::Conflict { .. }) => continue,
                 other => other?,
             }
@@ -88,17 +97,31 @@ impl Apps {
             }
             self.ready_where_empty().await?;
             self.work.notify_one();
-            return Ok(Applied { version: head.version, applied: true, changes, dropped });
+            return Ok(Applied {
+                version: head.version,
+                applied: true,
+                changes,
+                dropped,
+            });
         }
-        Err(busy("The app was changed by others again and again; try again."))
+        Err(busy(
+            "The app was changed by others again and again; try again.",
+        ))
     }
 
     /// The entities of `before` that `after` leaves out, with their records.
     async fn dropped(&self, before: &AppFile, after: &AppFile) -> Result<Vec<DroppedEntity>> {
         let mut dropped = Vec::new();
-        for name in before.entities.keys().filter(|name| !after.entities.contains_key(*name)) {
+        for name in before
+            .entities
+            .keys()
+            .filter(|name| !after.entities.contains_key(*name))
+        {
             let records = counts::records_of_entity(&self.core, name).await?;
-            dropped.push(DroppedEntity { entity: name.to_string(), records });
+            dropped.push(DroppedEntity {
+                entity: name.to_string(),
+                records,
+            });
         }
         Ok(dropped)
     }
@@ -134,9 +157,14 @@ impl Apps {
     /// commit: the version before is put back, and the drop refused.
     async fn take_back_if_written(&self, before: &AppState, file: &AppFile) -> Result<()> {
         let dropped = self.dropped(&before.file, file).await?;
-        let Err(refusal) = refuse_data_loss(&dropped) else { return Ok(()) };
+        let Err(refusal) = refuse_data_loss(&dropped) else {
+            return Ok(());
+        };
         let now = self.current();
-        let head = AppHead { epoch: now.head.epoch + 1, ..before.head.clone() };
+        let head = AppHead {
+            epoch: now.head.epoch + 1,
+            ..before.head.clone()
+        };
         self.commit_head(&now, &head, None).await?;
         self.refresh().await?;
         Err(refusal)
@@ -147,8 +175,14 @@ impl Apps {
         for _ in 0..ATTEMPTS_MAX {
             let state = self.current();
             let mut head = state.head.clone();
-            for entry in head.indexes.iter_mut().filter(|e| e.state == IndexState::Building) {
-                let Ok(entity) = EntityName::parse(&entry.entity) else { continue };
+            for entry in head
+                .indexes
+                .iter_mut()
+                .filter(|e| e.state == IndexState::Building)
+            {
+                let Ok(entity) = EntityName::parse(&entry.entity) else {
+                    continue;
+                };
                 if counts::records_of_entity(&self.core, &entity).await? == 0 {
                     entry.state = IndexState::Ready;
                 }
@@ -180,7 +214,10 @@ fn refuse_data_loss(dropped: &[DroppedEntity]) -> Result<()> {
     if lost.is_empty() {
         return Ok(());
     }
-    let list: Vec<_> = lost.iter().map(|d| format!("{} ({} records)", d.entity, d.records)).collect();
+    let list: Vec<_> = lost
+        .iter()
+        .map(|d| format!("{} ({} records)", d.entity, d.records))
+        .collect();
     Err(Error::new(
         Code::WouldDropData,
         format!(
@@ -192,7 +229,11 @@ fn refuse_data_loss(dropped: &[DroppedEntity]) -> Result<()> {
 }
 
 fn refuse_purging(head: &AppHead, file: &AppFile) -> Result<()> {
-    match head.purging.iter().find(|name| file.entities.keys().any(|e| e.as_str() == *name)) {
+    match head
+        .purging
+        .iter()
+        .find(|name| file.entities.keys().any(|e| e.as_str() == *name))
+    {
         Some(name) => Err(busy(&format!(
             "The entity {name} was dropped and its rows are still being removed; declare it again when GET /v1/app no longer lists it under `purging`."
         ))),
@@ -230,7 +271,10 @@ fn next_head(before: &AppHead, file: &AppFile, new_version: bool) -> AppHead {
     for old in &before.indexes {
         let entity = file.entities.keys().any(|e| e.as_str() == old.entity);
         if entity && head.entry(&old.entity, &old.index).is_none() {
-            head.indexes.push(IndexEntry { state: IndexState::Clearing, ..old.clone() });
+            head.indexes.push(IndexEntry {
+                state: IndexState::Clearing,
+                ..old.clone()
+            });
         }
     }
     head

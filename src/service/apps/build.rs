@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::{AppState, Apps, BuildProgress, IndexEntry, IndexState};
 use crate::{
-    domain::{Entity, EntityName, Index, IndexName, TenantSlug, parse_strict},
+    domain::{Entity, EntityName, Index, IndexName, TenantSlug, record::parse_strict},
     service::{Error, Result, counts, records::rows, tenants},
     store::{
         Batch, Condition, Key, Scan, StoreError, Tree, Value, codec,
@@ -29,9 +29,8 @@ impl Apps {
             self.purge(&state, entity).await?;
             return Ok(true);
         }
-        let waiting = |e: &&IndexEntry| {
-            matches!(e.state, IndexState::Clearing | IndexState::Building)
-        };
+        let waiting =
+            |e: &&IndexEntry| matches!(e.state, IndexState::Clearing | IndexState::Building);
         match state.head.indexes.iter().find(waiting) {
             Some(entry) if entry.state == IndexState::Clearing => {
                 self.clear(&state, entry).await?;
@@ -52,7 +51,8 @@ impl Apps {
             prefixes.extend(keys.counters(&entity));
             self.remove_prefixes(&prefixes).await?;
         }
-        self.change_head(state, |head| head.purging.retain(|e| e != name)).await
+        self.change_head(state, |head| head.purging.retain(|e| e != name))
+            .await
     }
 
     /// Removes an index's rows and counters; then it is built or forgotten.
@@ -60,8 +60,11 @@ impl Apps {
         let (entity, index) = (entity_name(&entry.entity)?, index_name(&entry.index)?);
         for slug in tenants::all_slugs(&self.core).await? {
             let keys = TenantKeys::new(&slug);
-            self.remove_prefixes(&[keys.index(&entity, &index), keys.index_counters(&entity, &index)])
-                .await?;
+            self.remove_prefixes(&[
+                keys.index(&entity, &index),
+                keys.index_counters(&entity, &index),
+            ])
+            .await?;
         }
         let declared = declared(state, entry).is_some();
         self.change_head(state, |head| {
@@ -70,7 +73,8 @@ impl Apps {
                     entry.state = IndexState::Building;
                 }
             } else {
-                head.indexes.retain(|e| e.entity != entry.entity || e.index != entry.index);
+                head.indexes
+                    .retain(|e| e.entity != entry.entity || e.index != entry.index);
             }
         })
         .await?;
@@ -122,7 +126,10 @@ impl Apps {
     /// Adds the rows of the next records that lack them.
     async fn build_batch(&self, state: &AppState, entry: &IndexEntry) -> Result<()> {
         let Some((entity, index)) = declared(state, entry) else {
-            return Err(Error::internal(format!("{}@{} is not declared", entry.entity, entry.index)));
+            return Err(Error::internal(format!(
+                "{}@{} is not declared",
+                entry.entity, entry.index
+            )));
         };
         let mut rows = BATCH_ROWS;
         loop {
@@ -135,7 +142,11 @@ impl Apps {
                     return self.finish(state, entry, IndexState::Failed(reason)).await;
                 }
                 Err(BuildError::Store(StoreError::Conflict { .. })) => {
-                    let head = self.core.engine.get(Tree::Hot, &keys::APP_HEAD.into()).await?;
+                    let head = self
+                        .core
+                        .engine
+                        .get(Tree::Hot, &keys::APP_HEAD.into())
+                        .await?;
                     if head != state.head_bytes {
                         return Ok(());
                     }
@@ -165,8 +176,12 @@ impl Apps {
         match self.core.engine.get(Tree::Hot, &work_key(entry)).await? {
             Some(bytes) => Ok(codec::decode(&bytes)?),
             None => {
-                let total = counts::records_of_entity(&self.core, &entity_name(&entry.entity)?).await?;
-                Ok(BuildProgress { total, ..BuildProgress::default() })
+                let total =
+                    counts::records_of_entity(&self.core, &entity_name(&entry.entity)?).await?;
+                Ok(BuildProgress {
+                    total,
+                    ..BuildProgress::default()
+                })
             }
         }
     }
@@ -180,8 +195,14 @@ impl Apps {
         limit: usize,
     ) -> Result<Built, BuildError> {
         let (slug, tree, page) = loop {
-            let Some(slug) = self.tenant_at(&progress).await? else { return Ok(Built::All) };
-            let tree = if progress.archive { Tree::Archive } else { Tree::Hot };
+            let Some(slug) = self.tenant_at(&progress).await? else {
+                return Ok(Built::All);
+            };
+            let tree = if progress.archive {
+                Tree::Archive
+            } else {
+                Tree::Hot
+            };
             let prefix = TenantKeys::new(&slug).records(&entity.name);
             let mut scan = Scan::prefix(tree, prefix);
             scan.after = progress.after.clone().map(Key::from);
@@ -196,7 +217,13 @@ impl Apps {
         let keys = TenantKeys::new(&slug);
         let mut batch = Batch::default();
         state.expect_unchanged(&mut batch);
-        let mut planned = Planned { keys: &keys, entity, index, tree, rows: BTreeMap::new() };
+        let mut planned = Planned {
+            keys: &keys,
+            entity,
+            index,
+            tree,
+            rows: BTreeMap::new(),
+        };
         for (key, value) in &page.rows {
             if let Some(refused) = planned.add(key, value)? {
                 return Ok(Built::Refused(refused));
@@ -287,11 +314,23 @@ impl Planned<'_> {
             .ok_or_else(|| StoreError::Corrupt(format!("a record's key: {key:?}")))?;
         let data = parse_strict(&json)
             .map_err(|e| StoreError::Corrupt(format!("the JSON of {key:?}: {}", e.message)))?;
-        let made = rows::of_index(self.keys, self.entity, self.index, self.tree, &id, &meta, &data);
+        let made = rows::of_index(
+            self.keys,
+            self.entity,
+            self.index,
+            self.tree,
+            &id,
+            &meta,
+            &data,
+        );
         let made = match made {
             Ok(made) => made,
             Err(error) => {
-                return Ok(Some(format!("tenant {}, record {id}: {}", self.keys.slug(), error.detail)));
+                return Ok(Some(format!(
+                    "tenant {}, record {id}: {}",
+                    self.keys.slug(),
+                    error.detail
+                )));
             }
         };
         for (key, row) in made {
@@ -332,7 +371,10 @@ fn advance(progress: &mut BuildProgress, slug: &TenantSlug, next: Option<Key>, d
 
 fn declared<'a>(state: &'a AppState, entry: &IndexEntry) -> Option<(&'a Entity, &'a Index)> {
     let entity = state.file.entities.get(&entity_name(&entry.entity).ok()?)?;
-    let index = entity.indexes.iter().find(|i| i.name.as_str() == entry.index)?;
+    let index = entity
+        .indexes
+        .iter()
+        .find(|i| i.name.as_str() == entry.index)?;
     Some((entity, index))
 }
 

@@ -65,12 +65,16 @@ impl Stored for AppHead {
 impl AppHead {
     /// The entry of an index.
     pub fn entry(&self, entity: &str, index: &str) -> Option<&IndexEntry> {
-        self.indexes.iter().find(|e| e.entity == entity && e.index == index)
+        self.indexes
+            .iter()
+            .find(|e| e.entity == entity && e.index == index)
     }
 
     /// The entry of an index, to change it.
     pub fn entry_mut(&mut self, entity: &str, index: &str) -> Option<&mut IndexEntry> {
-        self.indexes.iter_mut().find(|e| e.entity == entity && e.index == index)
+        self.indexes
+            .iter_mut()
+            .find(|e| e.entity == entity && e.index == index)
     }
 }
 

@@ -41,7 +41,9 @@ pub struct Maintained<'a> {
 impl AppState {
     /// A declared entity, by the name in a request.
     pub fn entity(&self, name: &str) -> Result<&Arc<Entity>> {
-        let declared = EntityName::parse(name).ok().and_then(|n| self.file.entities.get(&n));
+        let declared = EntityName::parse(name)
+            .ok()
+            .and_then(|n| self.file.entities.get(&n));
         declared.ok_or_else(|| {
             Error::new(
                 Code::NotFound,
@@ -55,7 +57,10 @@ impl AppState {
         entity.indexes.iter().filter_map(|index| {
             let entry = self.head.entry(entity.name.as_str(), index.name.as_str())?;
             let building = entry.state == IndexState::Building;
-            entry.state.is_maintained().then_some(Maintained { index, building })
+            entry
+                .state
+                .is_maintained()
+                .then_some(Maintained { index, building })
         })
     }
 
@@ -99,7 +104,10 @@ impl Apps {
 
     /// The app as this process knows it.
     pub fn current(&self) -> Arc<AppState> {
-        self.state.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.state
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Reads the app again, after a write found that it changed.
@@ -119,23 +127,42 @@ impl Apps {
 /// The state in the store. The file of an unchanged version is not parsed again.
 async fn read_state(core: &Core, known: Option<&AppState>) -> Result<AppState> {
     let Some(head_bytes) = core.engine.get(Tree::Hot, &keys::APP_HEAD.into()).await? else {
-        let file = Arc::new(AppFile::default());
-        return Ok(AppState { head_bytes: None, head: AppHead::default(), file });
+        let file = Arc::new(AppFile {
+            source: String::new(),
+            entities: std::collections::BTreeMap::new(),
+        });
+        return Ok(AppState {
+            head_bytes: None,
+            head: AppHead::default(),
+            file,
+        });
     };
     let head: AppHead = codec::decode(&head_bytes)?;
     let file = match known {
         Some(known) if known.head.version == head.version => known.file.clone(),
         _ => Arc::new(read_file(core, head.version).await?),
     };
-    Ok(AppState { head_bytes: Some(head_bytes), head, file })
+    Ok(AppState {
+        head_bytes: Some(head_bytes),
+        head,
+        file,
+    })
 }
 
 async fn read_file(core: &Core, version: u64) -> Result<AppFile> {
-    let row = core.engine.get(Tree::Hot, &keys::app_version(version)).await?;
+    let row = core
+        .engine
+        .get(Tree::Hot, &keys::app_version(version))
+        .await?;
     let row = row.ok_or_else(|| Error::internal(format!("app version {version} is missing")))?;
     let stored: AppVersion = codec::decode(&row)?;
     AppFile::parse(&stored.source).map_err(|problems| {
-        let first = problems.first().map(ToString::to_string).unwrap_or_default();
-        Error::internal(format!("the applied app file (version {version}) is refused: {first}"))
+        let first = problems
+            .first()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        Error::internal(format!(
+            "the applied app file (version {version}) is refused: {first}"
+        ))
     })
 }

@@ -90,7 +90,10 @@ impl Apps {
         let progress = match entry.state {
             IndexState::Building => {
                 let progress = self.progress(entry).await?;
-                Some(ProgressView { done: progress.done, total: progress.total })
+                Some(ProgressView {
+                    done: progress.done,
+                    total: progress.total,
+                })
             }
             _ => None,
         };
@@ -110,21 +113,35 @@ impl Apps {
         scan.order = crate::store::Order::Descending;
         scan.bytes_max = usize::MAX;
         let page = self.core.engine.scan(&scan).await?;
-        let decode = |(_, value): &(_, _)| Ok(shown(codec::decode::<AppVersion>(value)?));
-        page.rows.iter().map(decode).collect()
+        page.rows
+            .iter()
+            .map(|(_, value)| Ok(shown(codec::decode(value)?)))
+            .collect()
     }
 
     /// The file of an earlier version, to be applied again.
     pub async fn version_file(&self, caller: &Caller, version: u64) -> Result<AppFile> {
         caller.require_operator()?;
-        let row = self.core.engine.get(Tree::Hot, &keys::app_version(version)).await?;
+        let row = self
+            .core
+            .engine
+            .get(Tree::Hot, &keys::app_version(version))
+            .await?;
         let row = row.ok_or_else(|| {
-            Error::not_found(format!("app version {version}; GET /v1/app/versions lists those that are kept"))
+            Error::not_found(format!(
+                "app version {version}; GET /v1/app/versions lists those that are kept"
+            ))
         })?;
         let stored: AppVersion = codec::decode(&row)?;
         AppFile::parse(&stored.source).map_err(|problems| {
-            let first = problems.first().map(ToString::to_string).unwrap_or_default();
-            Error::new(Code::InvalidApp, format!("Version {version} is no longer valid: {first}"))
+            let first = problems
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            Error::new(
+                Code::InvalidApp,
+                format!("Version {version} is no longer valid: {first}"),
+            )
         })
     }
 }

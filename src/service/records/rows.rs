@@ -32,7 +32,10 @@ pub fn of_index(
     let rows = entity.index_rows(index, meta, data).map_err(|problem| {
         Error::new(
             Code::InvalidRecord,
-            format!("The index {} cannot hold the field {}: {}", problem.index, problem.field, problem.message),
+            format!(
+                "The index {} cannot hold the field {}: {}",
+                problem.index, problem.field, problem.message
+            ),
         )
         .with("index", &problem.index)
         .with("field", &problem.field)
@@ -47,9 +50,16 @@ pub fn of_index(
             .index_row(&entity.name, &index.name, &values, in_key)
             .ok_or_else(|| too_long(index))?;
         let leading = &values[..values.len().saturating_sub(1)];
-        let counter =
-            index.count.then(|| keys.count_index(&entity.name, &index.name, tier, leading));
-        made.insert(key, Row { value: value.clone(), counter });
+        let counter = index
+            .count
+            .then(|| keys.count_index(&entity.name, &index.name, tier, leading));
+        made.insert(
+            key,
+            Row {
+                value: value.clone(),
+                counter,
+            },
+        );
     }
     Ok(made)
 }

@@ -1,0 +1,9 @@
+//! The domain's promises, by properties and snapshots.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod app_files;
+mod cursors;
+mod json;
+mod plans;
+mod queries;
+mod values;
