@@ -4,8 +4,17 @@
 //! snapshot. `commit` returns only when the batch is on disk, and takes all of a
 //! batch or nothing, across trees.
 
+pub mod faulty;
+pub mod memory;
+mod page;
+pub mod sled;
+
+use std::path::Path;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+
+pub use page::PageBuilder;
 
 /// A key: at most [`KEY_BYTES_MAX`] bytes, ordered bytewise.
 pub type Key = Bytes;
@@ -357,4 +366,18 @@ pub struct TreeStats {
     pub key_bytes: u64,
     /// Bytes of all values.
     pub value_bytes: u64,
+}
+
+/// Bytes that a folder's files take on the disk, which for sparse files is less
+/// than their length.
+pub(super) fn folder_bytes(path: &Path) -> Result<u64> {
+    use std::os::unix::fs::MetadataExt;
+    let mut bytes = 0;
+    let entries = std::fs::read_dir(path).map_err(|e| StoreError::Io(e.to_string()))?;
+    for entry in entries.flatten() {
+        // A file that goes away meanwhile takes no space.
+        let Ok(meta) = entry.metadata() else { continue };
+        bytes += if meta.is_dir() { folder_bytes(&entry.path())? } else { meta.blocks() * 512 };
+    }
+    Ok(bytes)
 }

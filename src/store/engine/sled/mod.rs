@@ -1,0 +1,291 @@
+//! sled 0.34.7 behind the contract, hardened: a real sync ([`fsync`]), small
+//! values ([`split`]), one batch or one transaction for a group, bounded memory.
+//!
+//! sled's own names for things: a tree is ours; a batch is atomic within one
+//! tree; a transaction is atomic across trees and never conflicts here, because
+//! only the committer writes.
+
+mod fsync;
+mod split;
+
+use std::{
+    ops::Bound,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use ::sled::{Batch, Config, Db, IVec, Mode, Transactional, transaction::TransactionError};
+
+use self::split::Head;
+use super::{
+    Applied, Embedded, Key, Maintenance, Order, Page, PageBuilder, Result, Scan, Stats, StoreError,
+    Tree, TreeStats, Value,
+};
+
+/// How often sled syncs by itself, besides each commit's own sync; without it
+/// its log buffers grow without end.
+const FLUSH_EVERY_MS: u64 = 500;
+/// How often a reader looks again for pieces that a writer replaced meanwhile.
+const READ_ATTEMPTS_MAX: usize = 1000;
+/// Key of the row whose writing proves the sync at start-up.
+const PROOF_KEY: &[u8] = b"sync-proof";
+
+/// The engine.
+pub struct Sled {
+    db: Db,
+    hot: ::sled::Tree,
+    archive: ::sled::Tree,
+    path: PathBuf,
+    /// The next split value's id; above every id whose pieces are stored.
+    write_id: AtomicU64,
+}
+
+impl Sled {
+    /// Opens or creates the store in the folder `path`.
+    pub fn open(path: &Path, cache_bytes: u64) -> Result<Self> {
+        sweep_torn_snapshots(path)?;
+        let config = Config::new()
+            .path(path)
+            .cache_capacity(cache_bytes)
+            .mode(Mode::HighThroughput)
+            .flush_every_ms(Some(FLUSH_EVERY_MS));
+        // sled panics on some kinds of damage where it should answer an error.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let db = config.open()?;
+            let (hot, archive) = (db.open_tree("hot")?, db.open_tree("archive")?);
+            Ok::<_, ::sled::Error>((db, hot, archive))
+        }));
+        let advice = "Do not delete anything; copy the folder aside, check the disk, and restore the last copy of it if opening goes on failing.";
+        let (db, hot, archive) = match opened {
+            Ok(Ok(opened)) => opened,
+            Ok(Err(error)) => {
+                return Err(StoreError::Open(format!("{} does not open: {error}. {advice}", path.display())));
+            }
+            Err(_) => {
+                return Err(StoreError::Open(format!(
+                    "{} does not open: sled stopped in the middle, which damage on the disk causes. {advice}",
+                    path.display()
+                )));
+            }
+        };
+        let store = Self { db, hot, archive, path: path.into(), write_id: AtomicU64::new(0) };
+        store.write_id.store(store.first_free_write_id()?, Ordering::Relaxed);
+        store.prove_sync()?;
+        Ok(store)
+    }
+
+    /// Writes one row and syncs, and fails unless the sync came through `fsync`.
+    fn prove_sync(&self) -> Result<()> {
+        let before = fsync::calls();
+        let count = self.db.get(PROOF_KEY).map_err(io)?.map_or(0, |v| v.first().copied().unwrap_or(0));
+        self.db.insert(PROOF_KEY, vec![count.wrapping_add(1)]).map_err(io)?;
+        self.db.flush().map_err(io)?;
+        if fsync::calls() > before {
+            return Ok(());
+        }
+        Err(StoreError::Open(
+            "sled's sync does not reach the disk in this build: its call of sync_file_range was not replaced by fsync. Refusing to serve; this is a defect of the build, report it.".into(),
+        ))
+    }
+
+    fn first_free_write_id(&self) -> Result<u64> {
+        let mut next = 0;
+        for tree in [&self.hot, &self.archive] {
+            if let Some(last) = tree.range(..[split::PIECES + 1].as_slice()).next_back() {
+                let (key, _) = last.map_err(io)?;
+                next = next.max(split::write_id_of(&key).map_or(0, |id| id + 1));
+            }
+        }
+        Ok(next)
+    }
+
+    fn tree(&self, tree: Tree) -> &::sled::Tree {
+        match tree {
+            Tree::Hot => &self.hot,
+            Tree::Archive => &self.archive,
+        }
+    }
+
+    /// The value behind a head; from the head anew where a piece is gone.
+    fn whole(&self, tree: &::sled::Tree, key: &[u8], stored: IVec) -> Result<Option<Value>> {
+        let mut stored = Some(stored);
+        for _ in 0..READ_ATTEMPTS_MAX {
+            let Some(found) = stored else { return Ok(None) };
+            let (write_id, bytes) = match split::head(&found)? {
+                Head::Inline(value) => return Ok(Some(value)),
+                Head::Split { write_id, bytes } => (write_id, bytes),
+            };
+            let mut value = Vec::with_capacity(bytes);
+            for piece_key in split::piece_keys(write_id, bytes) {
+                match tree.get(piece_key).map_err(io)? {
+                    Some(piece) => value.extend_from_slice(&piece),
+                    None => break,
+                }
+            }
+            if value.len() == bytes {
+                return Ok(Some(value.into()));
+            }
+            let again = tree.get(key).map_err(io)?;
+            if again.as_ref() == Some(&found) {
+                return Err(StoreError::Corrupt(format!(
+                    "a piece of the value of {} is missing",
+                    key.escape_ascii()
+                )));
+            }
+            stored = again;
+        }
+        Err(StoreError::Io("a value was replaced faster than it could be read".into()))
+    }
+
+    /// Adds one write to a batch, with the removal of the pieces it replaces.
+    fn stage(&self, batch: &mut Batch, write: &Applied) -> Result<()> {
+        if let Some(old) = self.tree(write.tree).get(&write.key).map_err(io)?
+            && let Head::Split { write_id, bytes } = split::head(&old)?
+        {
+            split::piece_keys(write_id, bytes).for_each(|key| batch.remove(&key));
+        }
+        match &write.value {
+            Some(value) => split::put(batch, &write.key, value, || {
+                self.write_id.fetch_add(1, Ordering::Relaxed)
+            }),
+            None => batch.remove(&write.key[..]),
+        }
+        Ok(())
+    }
+}
+
+/// sled writes a snapshot under this name first; one torn by a crash makes every
+/// later open fail. The log has everything that it held.
+fn sweep_torn_snapshots(path: &Path) -> Result<()> {
+    let Ok(entries) = std::fs::read_dir(path) else { return Ok(()) };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with("snap.") && name.ends_with(".generating") {
+            std::fs::remove_file(entry.path()).map_err(|error| {
+                StoreError::Open(format!("{} cannot be removed: {error}", entry.path().display()))
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn io(error: ::sled::Error) -> StoreError {
+    match error {
+        ::sled::Error::Corruption { .. } => StoreError::Corrupt(error.to_string()),
+        other => StoreError::Io(other.to_string()),
+    }
+}
+
+impl Embedded for Sled {
+    fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Value>> {
+        let tree = self.tree(tree);
+        match tree.get(key).map_err(io)? {
+            Some(stored) => self.whole(tree, key, stored),
+            None => Ok(None),
+        }
+    }
+
+    fn scan(&self, scan: &Scan) -> Result<Page> {
+        let Some((lower, upper)) = scan.bounds() else { return Ok(Page::default()) };
+        let tree = self.tree(scan.tree);
+        let lower = above_pieces(lower);
+        let mut rows = tree.range::<Key, (Bound<Key>, Bound<Key>)>((lower, upper));
+        let mut page = PageBuilder::new(scan);
+        loop {
+            let row = match scan.order {
+                Order::Ascending => rows.next(),
+                Order::Descending => rows.next_back(),
+            };
+            let Some(row) = row else { return Ok(page.last()) };
+            if page.is_full() {
+                return Ok(page.more());
+            }
+            let (key, stored) = row.map_err(io)?;
+            let value = match scan.values {
+                true => self.whole(tree, &key, stored)?,
+                false => Some(Value::new()),
+            };
+            if let Some(value) = value {
+                page.push(Key::copy_from_slice(&key), value);
+            }
+        }
+    }
+
+    fn apply(&self, writes: &[Applied]) -> Result<()> {
+        let (mut hot, mut archive) = (Batch::default(), Batch::default());
+        let (mut any_hot, mut any_archive) = (false, false);
+        for write in writes {
+            match write.tree {
+                Tree::Hot => any_hot = true,
+                Tree::Archive => any_archive = true,
+            }
+            let batch = if write.tree == Tree::Hot { &mut hot } else { &mut archive };
+            self.stage(batch, write)?;
+        }
+        match (any_hot, any_archive) {
+            (true, true) => (&self.hot, &self.archive)
+                .transaction(|(hot_tree, archive_tree)| {
+                    hot_tree.apply_batch(&hot)?;
+                    archive_tree.apply_batch(&archive)?;
+                    Ok(())
+                })
+                .map_err(|error: TransactionError<()>| match error {
+                    TransactionError::Storage(error) => io(error),
+                    TransactionError::Abort(()) => StoreError::Io("a transaction was aborted".into()),
+                })?,
+            (true, false) => self.hot.apply_batch(hot).map_err(io)?,
+            (false, true) => self.archive.apply_batch(archive).map_err(io)?,
+            (false, false) => return Ok(()),
+        }
+        self.db.flush().map_err(io)?;
+        // Without this sled's garbage waits for a collection that never comes.
+        crossbeam_epoch::pin().flush();
+        Ok(())
+    }
+}
+
+/// No scan shows the pieces of split values.
+fn above_pieces(lower: Bound<Key>) -> Bound<Key> {
+    let first = [split::PIECES + 1];
+    match &lower {
+        Bound::Included(key) | Bound::Excluded(key) if key[..] >= first[..] => lower,
+        _ => Bound::Included(Key::copy_from_slice(&first)),
+    }
+}
+
+impl Maintenance for Sled {
+    fn stats(&self) -> Result<Stats> {
+        let trees = [self.tree_stats(Tree::Hot)?, self.tree_stats(Tree::Archive)?];
+        let disk_bytes = super::folder_bytes(&self.path)?;
+        let logical: u64 = trees.iter().map(|t| t.key_bytes + t.value_bytes).sum();
+        let space_amplification =
+            if logical == 0 { 0.0 } else { disk_bytes as f64 / logical as f64 };
+        Ok(Stats { engine: "sled".into(), trees: trees.into(), disk_bytes, space_amplification })
+    }
+
+    fn verify(&self) -> Result<Vec<String>> {
+        let mut problems = Vec::new();
+        if let Err(error) = self.db.verify_integrity() {
+            problems.push(error.to_string());
+        }
+        Ok(problems)
+    }
+}
+
+impl Sled {
+    fn tree_stats(&self, tree: Tree) -> Result<TreeStats> {
+        let mut stats = TreeStats { tree: tree.name().into(), ..TreeStats::default() };
+        for row in self.tree(tree).range([split::PIECES + 1].as_slice()..) {
+            let (key, stored) = row.map_err(io)?;
+            stats.keys += 1;
+            stats.key_bytes += key.len() as u64;
+            stats.value_bytes += match split::head(&stored)? {
+                Head::Inline(value) => value.len() as u64,
+                Head::Split { bytes, .. } => bytes as u64,
+            };
+        }
+        Ok(stats)
+    }
+}
