@@ -48,6 +48,9 @@ fields = ["updated_at"]
 [[entity.thing.index]]
 name = "status_tags"
 fields = ["status", "tags"]
+[[entity.thing.index]]
+name = "at_tags"
+fields = ["at", "tags"]
 "#;
 
 pub fn entity() -> std::sync::Arc<Entity> {
