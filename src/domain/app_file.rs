@@ -80,7 +80,7 @@ impl AppFile {
     fn read(
         source: &str,
         shown: &str,
-        locate: Option<&dyn Fn(&[problems::Part]) -> usize>,
+        locate: Option<problems::Locate<'_>>,
     ) -> Result<AppFile, Vec<AppProblem>> {
         if shown.len() > APP_FILE_BYTES_MAX {
             return Err(vec![AppProblem {

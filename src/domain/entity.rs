@@ -164,7 +164,7 @@ impl Entity {
             problems.push(FieldProblem::new(
                 "",
                 format!(
-                    "is {bytes} bytes; a {} takes {} (max_record_bytes)",
+                    "is {bytes} bytes; a record of {} takes {} (max_record_bytes)",
                     self.name, self.max_record_bytes
                 ),
             ));
@@ -196,7 +196,7 @@ impl Entity {
                     problems.push(FieldProblem::new(
                         pointer.clone(),
                         format!(
-                            "has {} items; an array in a {} takes {} (max_array_items). What grows \
+                            "has {} items; an array of {} takes {} (max_array_items). What grows \
                              belongs in records of its own, with an index on this record's id",
                             items.len(),
                             self.name,

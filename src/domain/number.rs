@@ -93,10 +93,11 @@ impl Number {
 
     /// The number as an integer, where it is one within i64 or u64.
     fn integer(self) -> Option<i128> {
-        let whole = self.floor.trunc() == self.floor;
+        let whole = self.floor.trunc() == self.floor && self.floor.abs() < 1e20;
+        // Beyond that the cast would saturate.
+        let value = whole.then(|| self.floor as i128 + i128::from(self.rest))?;
         let range = i128::from(i64::MIN)..=i128::from(u64::MAX);
-        Some(self.floor as i128 + i128::from(self.rest))
-            .filter(|value| whole && self.floor.abs() < 1e20 && range.contains(value))
+        range.contains(&value).then_some(value)
     }
 
     /// The number for JSON, whole numbers as integers.
@@ -219,5 +220,14 @@ mod tests {
         assert_eq!(number("1e2").to_string(), "100");
         assert_eq!(number("0.5").to_string(), "0.5");
         assert_eq!(Number::from_f64(f64::NAN), None);
+    }
+
+    #[test]
+    fn bytes_that_no_number_has() {
+        assert_eq!(Number::from_bytes([200, 0, 0, 0, 0, 0, 0, 0, 0, 1]), None);
+        assert_eq!(Number::from_bytes([0xff; 10]), None);
+        let mut fraction = number("0.5").to_bytes();
+        fraction[9] = 1;
+        assert_eq!(Number::from_bytes(fraction), None);
     }
 }

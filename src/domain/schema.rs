@@ -6,7 +6,7 @@ mod shape;
 
 pub use shape::field_of;
 
-use jsonschema::{Draft, PatternOptions, Validator};
+use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::{Map, Value};
 
 /// A mistake in a schema.
@@ -44,22 +44,25 @@ pub fn compile(members: Map<String, Value>) -> Result<Compiled, Vec<SchemaProble
     if !problems.is_empty() {
         return Err(problems);
     }
-    // Records are checked while requests wait: an engine that can backtrack would
-    // let one pattern and one record hold a worker for hours. And no schema may
-    // make the server fetch anything.
-    let built = jsonschema::options()
-        .with_draft(Draft::Draft202012)
-        .should_validate_formats(true)
-        .offline()
-        .with_pattern_options(PatternOptions::regex())
-        .build(&schema);
-    match built {
+    match build(&schema) {
         Ok(validator) => Ok(Compiled { schema, validator }),
         Err(error) => Err(vec![SchemaProblem {
             path: check::segments(error.instance_path()),
             message: check::message_of(&error),
         }]),
     }
+}
+
+/// Records are checked while requests wait: an engine that can backtrack would let
+/// one pattern and one record hold a worker for hours. And no schema may make the
+/// server fetch anything.
+fn build(schema: &Value) -> Result<Validator, ValidationError<'static>> {
+    jsonschema::options()
+        .with_draft(Draft::Draft202012)
+        .should_validate_formats(true)
+        .offline()
+        .with_pattern_options(PatternOptions::regex())
+        .build(schema)
 }
 
 /// The subschema that a local `$ref` names.

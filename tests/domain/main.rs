@@ -4,6 +4,7 @@
 mod app_files;
 mod cursors;
 mod json;
+mod lists;
 mod plans;
 mod queries;
 mod values;

@@ -208,7 +208,8 @@ proptest! {
     }
 
     #[test]
-    fn damaged_bytes_never_panic(bytes: Vec<u8>) {
+    fn damaged_bytes_never_panic(tag in prop::sample::select(b"bnstx".to_vec()), rest: Vec<u8>) {
+        let bytes = [vec![tag], rest].concat();
         if let Some((value, used)) = IndexValue::decode(&bytes) {
             let mut again = Vec::new();
             value.encode_into(&mut again);

@@ -12,6 +12,10 @@ pub(super) enum Part {
     Item(usize),
 }
 
+/// Finds the byte of a key in the text that people know, where that is another one
+/// than the one that was parsed.
+pub(super) type Locate<'a> = &'a dyn Fn(&[Part]) -> usize;
+
 /// Where something stands: its key and its bytes in the source.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -78,7 +82,7 @@ impl Problems {
         }
     }
 
-    /// Something that is not there.
+    /// Something that may not be so once the text is TOML.
     pub(super) fn missing(&mut self, place: &Place, message: impl Into<String>) {
         if !self.damaged {
             self.add(place, message);
@@ -89,13 +93,8 @@ impl Problems {
         self.found.len()
     }
 
-    /// The problems in the order of the text. `locate` finds a key's place where
-    /// the text that people know is another one than the one that was parsed.
-    pub(super) fn finish(
-        mut self,
-        source: &str,
-        locate: Option<&dyn Fn(&[Part]) -> usize>,
-    ) -> Vec<AppProblem> {
+    /// The problems in the order of the text.
+    pub(super) fn finish(mut self, source: &str, locate: Option<Locate<'_>>) -> Vec<AppProblem> {
         if let Some(locate) = locate {
             self.found.truncate(PROBLEMS_MAX);
             for (place, _) in &mut self.found {

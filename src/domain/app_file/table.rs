@@ -137,7 +137,12 @@ impl<'t, 'i> Entry<'t, 'i> {
             DeValue::Array(_) => "a list",
             DeValue::Table(_) => "a table",
         };
-        problems.add(&self.place, format!("expected {expected}, found {given}"));
+        let message = format!("expected {expected}, found {given}");
+        match self.value {
+            // A broken header leaves such behind; the header is told already.
+            DeValue::Array(_) | DeValue::Table(_) => problems.missing(&self.place, message),
+            _ => problems.add(&self.place, message),
+        }
     }
 
     /// The value as JSON; what JSON cannot hold is a problem.

@@ -87,9 +87,10 @@ impl Asked {
 }
 
 fn field(entity: &Entity, path: &str) -> Result<Field, PlanError> {
-    entity
-        .field(path)
-        .map_err(|detail| bad_value(path, &detail))
+    entity.field(path).map_err(|detail| {
+        let subject = format!("{path} ");
+        bad_value(path, detail.strip_prefix(&subject).unwrap_or(&detail))
+    })
 }
 
 fn value(field: &Field, text: &str) -> Result<IndexValue, PlanError> {

@@ -4,9 +4,9 @@
 use jsonschema::ValidationError;
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::paths::{Location, LocationSegment};
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{SchemaProblem, resolve_reference};
+use super::{SchemaProblem, build, resolve_reference};
 use crate::domain::similar;
 
 const TYPES: [&str; 7] = [
@@ -42,7 +42,7 @@ const HOLD_NAMED: [&str; 5] = [
 const HOLD_LIST: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 
 /// The other keywords, and annotations so common that they are no slip.
-const OTHERS: [&str; 44] = [
+const OTHERS: [&str; 45] = [
     "$anchor",
     "$comment",
     "$dynamicAnchor",
@@ -78,6 +78,7 @@ const OTHERS: [&str; 44] = [
     "minProperties",
     "minimum",
     "multipleOf",
+    "note",
     "nullable",
     "pattern",
     "readOnly",
@@ -171,10 +172,16 @@ impl Checker<'_> {
                     self.problem(format!("\"{format}\" is no format{hint}"));
                 }
             }
+            ("pattern", Value::String(pattern)) => self.pattern(pattern),
             (_, value) if HOLD_SCHEMA.contains(&keyword) => self.schema(value),
             (_, Value::Object(named)) if HOLD_NAMED.contains(&keyword) => {
                 for (name, schema) in named {
-                    self.at(name, |checker| checker.schema(schema));
+                    self.at(name, |checker| {
+                        if keyword == "patternProperties" {
+                            checker.pattern(name);
+                        }
+                        checker.schema(schema);
+                    });
                 }
             }
             (_, Value::Array(list)) if HOLD_LIST.contains(&keyword) => {
@@ -200,6 +207,12 @@ impl Checker<'_> {
         let hint = similar::hint(keyword, known());
         if !hint.is_empty() {
             self.problem(format!("\"{keyword}\" is no keyword of JSON Schema{hint}"));
+        }
+    }
+
+    fn pattern(&mut self, pattern: &str) {
+        if let Err(error) = build(&json!({ "pattern": pattern })) {
+            self.problem(message_of(&error));
         }
     }
 
@@ -268,6 +281,12 @@ pub(super) fn message_of(error: &ValidationError<'_>) -> String {
              look-around and backreferences"
                 .to_owned()
         }
-        _ => error.masked().to_string(),
+        _ => {
+            let message = error.masked().to_string();
+            match message.strip_prefix("value is not of type") {
+                Some(types) => format!("expected the type{types}"),
+                None => message,
+            }
+        }
     }
 }
