@@ -3,10 +3,17 @@
 //! an engine.
 
 pub mod codec;
+pub mod committer;
+mod compact;
 pub mod engine;
 pub mod keys;
+mod open;
+
+pub use committer::{Committed, CommitterMetrics, CommitterOptions};
+pub use compact::compact;
+pub use open::{OpenStore, StoreOptions, memory, open};
 
 pub use engine::{
-    Batch, Condition, Engine, Expectation, KEY_BYTES_MAX, Key, Order, Page, Scan, StoreError, Tree,
-    Value, Write,
+    Batch, Condition, Embedded, Engine, Expectation, KEY_BYTES_MAX, Key, Maintenance, Order, Page,
+    Scan, Stats, StoreError, Tree, VALUE_BYTES_MAX, Value, Write,
 };

@@ -9,9 +9,7 @@ use std::{
     time::Duration,
 };
 
-use super::{
-    Applied, Embedded, Maintenance, Page, Result, Scan, Stats, StoreError, Tree, Value,
-};
+use super::{Applied, Embedded, Maintenance, Page, Result, Scan, Stats, StoreError, Tree, Value};
 
 /// Which call a fault is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,13 +45,20 @@ pub struct Faulty<E> {
 impl<E> Faulty<E> {
     /// `inner`, without any fault yet.
     pub fn new(inner: E) -> Self {
-        Self { inner, counts: Default::default(), plan: Mutex::new(Vec::new()) }
+        Self {
+            inner,
+            counts: Default::default(),
+            plan: Mutex::new(Vec::new()),
+        }
     }
 
     /// Plans `fault` for the `nth` next call of this kind (0 is the very next).
     pub fn plan(&self, call: Call, nth: u64, fault: Fault) {
         let at = self.count(call) + nth;
-        self.plan.lock().unwrap_or_else(PoisonError::into_inner).push((call, at, fault));
+        self.plan
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push((call, at, fault));
     }
 
     /// How many calls of this kind there were.
@@ -66,7 +71,9 @@ impl<E> Faulty<E> {
         let at = self.counts[call as usize].fetch_add(1, Ordering::SeqCst);
         let fault = {
             let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
-            plan.iter().find(|(c, n, _)| *c == call && *n == at).map(|(_, _, fault)| *fault)
+            plan.iter()
+                .find(|(c, n, _)| *c == call && *n == at)
+                .map(|(_, _, fault)| *fault)
         };
         match fault {
             None => Ok(false),

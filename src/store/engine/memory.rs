@@ -38,7 +38,9 @@ impl Embedded for Memory {
     }
 
     fn scan(&self, scan: &Scan) -> Result<Page> {
-        let Some((lower, upper)) = scan.bounds() else { return Ok(Page::default()) };
+        let Some((lower, upper)) = scan.bounds() else {
+            return Ok(Page::default());
+        };
         let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
         let range = trees[slot(scan.tree)].range::<[u8], (Bound<&[u8]>, Bound<&[u8]>)>((
             lower.as_ref().map(|k| &k[..]),
@@ -53,7 +55,14 @@ impl Embedded for Memory {
             if page.is_full() {
                 return Ok(page.more());
             }
-            page.push(key.clone(), if scan.values { value.clone() } else { Value::new() });
+            page.push(
+                key.clone(),
+                if scan.values {
+                    value.clone()
+                } else {
+                    Value::new()
+                },
+            );
         }
         Ok(page.last())
     }

@@ -377,7 +377,11 @@ pub(super) fn folder_bytes(path: &Path) -> Result<u64> {
     for entry in entries.flatten() {
         // A file that goes away meanwhile takes no space.
         let Ok(meta) = entry.metadata() else { continue };
-        bytes += if meta.is_dir() { folder_bytes(&entry.path())? } else { meta.blocks() * 512 };
+        bytes += if meta.is_dir() {
+            folder_bytes(&entry.path())?
+        } else {
+            meta.blocks() * 512
+        };
     }
     Ok(bytes)
 }

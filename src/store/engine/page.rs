@@ -41,13 +41,16 @@ impl PageBuilder {
     /// An empty page of `scan`.
     pub fn new(scan: &Scan) -> Self {
         let rows = Vec::with_capacity(scan.limit.min(512));
-        Self { page: Page { rows, next: None }, limit: scan.limit, bytes_left: scan.bytes_max }
+        Self {
+            page: Page { rows, next: None },
+            limit: scan.limit,
+            bytes_left: scan.bytes_max,
+        }
     }
 
     /// Whether no further row belongs on the page. The first row always does.
     pub fn is_full(&self) -> bool {
-        !self.page.rows.is_empty()
-            && (self.page.rows.len() >= self.limit || self.bytes_left == 0)
+        !self.page.rows.is_empty() && (self.page.rows.len() >= self.limit || self.bytes_left == 0)
     }
 
     /// Adds a row.

@@ -21,7 +21,10 @@ pub fn calls() -> u64 {
 
 /// Stands in for libc's function of this name: not implemented, so that the
 /// caller uses `fsync`.
-#[expect(unsafe_code, reason = "defining a libc symbol is the only way to reach sled's sync; the function touches nothing but an atomic and errno")]
+#[expect(
+    unsafe_code,
+    reason = "defining a libc symbol is the only way to reach sled's sync; the function touches nothing but an atomic and errno"
+)]
 #[unsafe(no_mangle)]
 extern "C" fn sync_file_range(
     _fd: libc::c_int,

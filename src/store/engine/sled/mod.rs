@@ -60,7 +60,10 @@ impl Sled {
         let (db, hot, archive) = match opened {
             Ok(Ok(opened)) => opened,
             Ok(Err(error)) => {
-                return Err(StoreError::Open(format!("{} does not open: {error}. {advice}", path.display())));
+                return Err(StoreError::Open(format!(
+                    "{} does not open: {error}. {advice}",
+                    path.display()
+                )));
             }
             Err(_) => {
                 return Err(StoreError::Open(format!(
@@ -69,8 +72,16 @@ impl Sled {
                 )));
             }
         };
-        let store = Self { db, hot, archive, path: path.into(), write_id: AtomicU64::new(0) };
-        store.write_id.store(store.first_free_write_id()?, Ordering::Relaxed);
+        let store = Self {
+            db,
+            hot,
+            archive,
+            path: path.into(),
+            write_id: AtomicU64::new(0),
+        };
+        store
+            .write_id
+            .store(store.first_free_write_id()?, Ordering::Relaxed);
         store.prove_sync()?;
         Ok(store)
     }
@@ -78,8 +89,14 @@ impl Sled {
     /// Writes one row and syncs, and fails unless the sync came through `fsync`.
     fn prove_sync(&self) -> Result<()> {
         let before = fsync::calls();
-        let count = self.db.get(PROOF_KEY).map_err(io)?.map_or(0, |v| v.first().copied().unwrap_or(0));
-        self.db.insert(PROOF_KEY, vec![count.wrapping_add(1)]).map_err(io)?;
+        let count = self
+            .db
+            .get(PROOF_KEY)
+            .map_err(io)?
+            .map_or(0, |v| v.first().copied().unwrap_or(0));
+        self.db
+            .insert(PROOF_KEY, vec![count.wrapping_add(1)])
+            .map_err(io)?;
         self.db.flush().map_err(io)?;
         if fsync::calls() > before {
             return Ok(());
@@ -135,7 +152,9 @@ impl Sled {
             }
             stored = again;
         }
-        Err(StoreError::Io("a value was replaced faster than it could be read".into()))
+        Err(StoreError::Io(
+            "a value was replaced faster than it could be read".into(),
+        ))
     }
 
     /// Adds one write to a batch, with the removal of the pieces it replaces.
@@ -158,13 +177,18 @@ impl Sled {
 /// sled writes a snapshot under this name first; one torn by a crash makes every
 /// later open fail. The log has everything that it held.
 fn sweep_torn_snapshots(path: &Path) -> Result<()> {
-    let Ok(entries) = std::fs::read_dir(path) else { return Ok(()) };
+    let Ok(entries) = std::fs::read_dir(path) else {
+        return Ok(());
+    };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         if name.starts_with("snap.") && name.ends_with(".generating") {
             std::fs::remove_file(entry.path()).map_err(|error| {
-                StoreError::Open(format!("{} cannot be removed: {error}", entry.path().display()))
+                StoreError::Open(format!(
+                    "{} cannot be removed: {error}",
+                    entry.path().display()
+                ))
             })?;
         }
     }
@@ -188,7 +212,9 @@ impl Embedded for Sled {
     }
 
     fn scan(&self, scan: &Scan) -> Result<Page> {
-        let Some((lower, upper)) = scan.bounds() else { return Ok(Page::default()) };
+        let Some((lower, upper)) = scan.bounds() else {
+            return Ok(Page::default());
+        };
         let tree = self.tree(scan.tree);
         let lower = above_pieces(lower);
         let mut rows = tree.range::<Key, (Bound<Key>, Bound<Key>)>((lower, upper));
@@ -198,7 +224,9 @@ impl Embedded for Sled {
                 Order::Ascending => rows.next(),
                 Order::Descending => rows.next_back(),
             };
-            let Some(row) = row else { return Ok(page.last()) };
+            let Some(row) = row else {
+                return Ok(page.last());
+            };
             if page.is_full() {
                 return Ok(page.more());
             }
@@ -221,7 +249,11 @@ impl Embedded for Sled {
                 Tree::Hot => any_hot = true,
                 Tree::Archive => any_archive = true,
             }
-            let batch = if write.tree == Tree::Hot { &mut hot } else { &mut archive };
+            let batch = if write.tree == Tree::Hot {
+                &mut hot
+            } else {
+                &mut archive
+            };
             self.stage(batch, write)?;
         }
         match (any_hot, any_archive) {
@@ -233,7 +265,9 @@ impl Embedded for Sled {
                 })
                 .map_err(|error: TransactionError<()>| match error {
                     TransactionError::Storage(error) => io(error),
-                    TransactionError::Abort(()) => StoreError::Io("a transaction was aborted".into()),
+                    TransactionError::Abort(()) => {
+                        StoreError::Io("a transaction was aborted".into())
+                    }
                 })?,
             (true, false) => self.hot.apply_batch(hot).map_err(io)?,
             (false, true) => self.archive.apply_batch(archive).map_err(io)?,
@@ -260,9 +294,17 @@ impl Maintenance for Sled {
         let trees = [self.tree_stats(Tree::Hot)?, self.tree_stats(Tree::Archive)?];
         let disk_bytes = super::folder_bytes(&self.path)?;
         let logical: u64 = trees.iter().map(|t| t.key_bytes + t.value_bytes).sum();
-        let space_amplification =
-            if logical == 0 { 0.0 } else { disk_bytes as f64 / logical as f64 };
-        Ok(Stats { engine: "sled".into(), trees: trees.into(), disk_bytes, space_amplification })
+        let space_amplification = if logical == 0 {
+            0.0
+        } else {
+            disk_bytes as f64 / logical as f64
+        };
+        Ok(Stats {
+            engine: "sled".into(),
+            trees: trees.into(),
+            disk_bytes,
+            space_amplification,
+        })
     }
 
     fn verify(&self) -> Result<Vec<String>> {
@@ -276,7 +318,10 @@ impl Maintenance for Sled {
 
 impl Sled {
     fn tree_stats(&self, tree: Tree) -> Result<TreeStats> {
-        let mut stats = TreeStats { tree: tree.name().into(), ..TreeStats::default() };
+        let mut stats = TreeStats {
+            tree: tree.name().into(),
+            ..TreeStats::default()
+        };
         for row in self.tree(tree).range([split::PIECES + 1].as_slice()..) {
             let (key, stored) = row.map_err(io)?;
             stats.keys += 1;

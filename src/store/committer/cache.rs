@@ -1,0 +1,98 @@
+//! The record cache: values by key, never stale.
+//!
+//! Every cached value carries the mark of its key's slot as it was before the
+//! value was read. A commit changes the marks of the keys it wrote after they
+//! are in the engine and before anybody is answered; a value with an old mark is
+//! no hit. So no order of readers and writers shows an old value after a
+//! write was acknowledged, without a lock on the read path.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use quick_cache::{Equivalent, Weighter, sync::Cache};
+
+use crate::store::engine::{Key, Tree, Value};
+
+/// Slots of marks; two keys that share one only cost each other a miss.
+const SLOTS: usize = 1 << 14;
+/// Values above this size are not worth the room.
+const VALUE_BYTES_MAX: usize = 64 * 1024;
+/// What an entry takes besides its key and value, roughly.
+const ENTRY_BYTES: u64 = 96;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct CacheKey(Tree, Key);
+
+#[derive(Hash)]
+struct Borrowed<'a>(Tree, &'a Key);
+
+impl Equivalent<CacheKey> for Borrowed<'_> {
+    fn equivalent(&self, key: &CacheKey) -> bool {
+        self.0 == key.0 && self.1 == &key.1
+    }
+}
+
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<CacheKey, (u64, Value)> for Weight {
+    fn weight(&self, key: &CacheKey, value: &(u64, Value)) -> u64 {
+        key.1.len() as u64 + value.1.len() as u64 + ENTRY_BYTES
+    }
+}
+
+/// Allows a value to be put into the cache that was read after it was given.
+pub struct Ticket(u64);
+
+/// The cache.
+pub struct RecordCache {
+    entries: Cache<CacheKey, (u64, Value), Weight>,
+    marks: Box<[AtomicU64]>,
+    disabled: AtomicBool,
+}
+
+impl RecordCache {
+    /// A cache of about `bytes`.
+    pub fn new(bytes: u64) -> Self {
+        let items = usize::try_from(bytes / 512).unwrap_or(usize::MAX).max(16);
+        Self {
+            entries: Cache::with_weighter(items, bytes, Weight),
+            marks: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            disabled: AtomicBool::new(false),
+        }
+    }
+
+    fn mark(&self, tree: Tree, key: &[u8]) -> &AtomicU64 {
+        &self.marks[super::generations::slot(&[tree as u8], key, SLOTS)]
+    }
+
+    /// The value, or a ticket to put it in after reading it.
+    pub fn get(&self, tree: Tree, key: &Key) -> Result<Value, Ticket> {
+        let mark = self.mark(tree, key).load(Ordering::SeqCst);
+        match self.entries.get(&Borrowed(tree, key)) {
+            Some((marked, value)) if marked == mark && !self.disabled.load(Ordering::SeqCst) => {
+                Ok(value)
+            }
+            _ => Err(Ticket(mark)),
+        }
+    }
+
+    /// Keeps a value that was read with `ticket`.
+    pub fn insert(&self, tree: Tree, key: &Key, value: &Value, ticket: Ticket) {
+        if value.len() <= VALUE_BYTES_MAX {
+            self.entries
+                .insert(CacheKey(tree, key.clone()), (ticket.0, value.clone()));
+        }
+    }
+
+    /// Says that a key was written; before the write is acknowledged.
+    pub fn forget(&self, tree: Tree, key: &Key) {
+        self.mark(tree, key).fetch_add(1, Ordering::SeqCst);
+        self.entries.remove(&Borrowed(tree, key));
+    }
+
+    /// No hits any more: what a failed write left behind is unknown.
+    pub fn disable(&self) {
+        self.disabled.store(true, Ordering::SeqCst);
+        self.entries.clear();
+    }
+}

@@ -1,0 +1,172 @@
+//! A group of batches that will be one write of the engine.
+
+use std::{collections::HashMap, sync::Arc};
+
+use tokio::sync::oneshot;
+
+use super::{CommitterMetrics, CommitterOptions, SEQUENCE_KEY, Submission};
+use crate::store::engine::{
+    Applied, Batch, Condition, Embedded, Key, Result, StoreError, Tree, Value, Write,
+};
+
+/// Values as they will be.
+type Overlay = HashMap<(Tree, Key), Option<Value>>;
+type Reply = oneshot::Sender<Result<()>>;
+
+/// Found bytes that a conflict carries.
+const FOUND_BYTES_MAX: usize = 1024;
+
+/// A group that is being gathered.
+pub struct Group<E> {
+    engine: Arc<E>,
+    in_flight: Arc<Overlay>,
+    overlay: Overlay,
+    replies: Vec<Reply>,
+    bytes: usize,
+    sequence: u64,
+}
+
+/// A group that is ready to be written.
+pub struct Prepared {
+    /// Every key once, in order.
+    pub writes: Vec<Applied>,
+    /// Who waits.
+    pub replies: Vec<Reply>,
+    /// Bytes of keys and values.
+    pub bytes: usize,
+}
+
+impl<E: Embedded> Group<E> {
+    /// An empty group behind the one `in_flight`.
+    pub fn new(engine: Arc<E>, in_flight: Arc<Overlay>, sequence: u64) -> Self {
+        let overlay = Overlay::new();
+        Self {
+            engine,
+            in_flight,
+            overlay,
+            replies: Vec::new(),
+            bytes: 0,
+            sequence,
+        }
+    }
+
+    /// Whether no batch was admitted.
+    pub fn is_empty(&self) -> bool {
+        self.replies.is_empty()
+    }
+
+    /// Whether no further batch belongs to the group.
+    pub fn is_full(&self, options: &CommitterOptions) -> bool {
+        self.replies.len() >= options.group_batches || self.bytes >= options.group_bytes
+    }
+
+    /// Takes a batch whose expectations hold; gives back who is to be told why not.
+    pub fn admit(
+        &mut self,
+        submission: Submission,
+        metrics: &CommitterMetrics,
+    ) -> Option<(Reply, StoreError)> {
+        let Submission { batch, reply } = submission;
+        match self.check(&batch).and_then(|()| self.stage(&batch)) {
+            Ok(staged) => {
+                self.bytes += batch.bytes();
+                self.overlay.extend(staged);
+                self.replies.push(reply);
+                self.sequence += u64::from(!batch.writes.is_empty());
+                None
+            }
+            Err(error) => {
+                metrics.refused();
+                Some((reply, error))
+            }
+        }
+    }
+
+    fn check(&self, batch: &Batch) -> Result<()> {
+        for (index, expectation) in batch.expectations.iter().enumerate() {
+            let found = self.value(expectation.tree, &expectation.key)?;
+            if !expectation.condition.holds(found.as_deref()) {
+                let found = match &expectation.condition {
+                    Condition::Present => None,
+                    _ => found.map(|v| v.slice(..v.len().min(FOUND_BYTES_MAX))),
+                };
+                return Err(StoreError::Conflict { index, found });
+            }
+        }
+        Ok(())
+    }
+
+    /// The batch's writes as values; all or nothing of them is then kept.
+    fn stage(&self, batch: &Batch) -> Result<Overlay> {
+        let mut staged = Overlay::with_capacity(batch.writes.len());
+        for write in &batch.writes {
+            match write {
+                Write::Put { tree, key, value } => {
+                    staged.insert((*tree, key.clone()), Some(value.clone()));
+                }
+                Write::Delete { tree, key } => {
+                    staged.insert((*tree, key.clone()), None);
+                }
+                Write::Add { tree, key, delta } => {
+                    let at = (*tree, key.clone());
+                    let now = match staged.get(&at) {
+                        Some(value) => value.clone(),
+                        None => self.value(*tree, key)?,
+                    };
+                    let sum = crate::store::codec::decode_counter(now.as_ref())?
+                        .checked_add(*delta)
+                        .ok_or_else(|| StoreError::Corrupt("a counter overflows".into()))?;
+                    let value = (sum != 0).then(|| Value::copy_from_slice(&sum.to_le_bytes()));
+                    staged.insert(at, value);
+                }
+            }
+        }
+        Ok(staged)
+    }
+
+    /// A key's value when all that is admitted so far will be written.
+    fn value(&self, tree: Tree, key: &Key) -> Result<Option<Value>> {
+        let at = (tree, key.clone());
+        match self.overlay.get(&at).or_else(|| self.in_flight.get(&at)) {
+            Some(value) => Ok(value.clone()),
+            None => self.engine.get(tree, key),
+        }
+    }
+
+    /// Adds the change sequence, where anything changed; answers its value.
+    pub fn finish(&mut self) -> u64 {
+        if !self.overlay.is_empty() {
+            let value = Value::copy_from_slice(&self.sequence.to_le_bytes());
+            self.overlay.insert(
+                (Tree::Hot, Key::from_static(SEQUENCE_KEY.as_bytes())),
+                Some(value),
+            );
+        }
+        self.sequence
+    }
+
+    /// What the next group sees of this one. A group that writes nothing leaves
+    /// the one before in sight.
+    pub fn overlay(&self) -> Arc<Overlay> {
+        if self.overlay.is_empty() {
+            self.in_flight.clone()
+        } else {
+            Arc::new(self.overlay.clone())
+        }
+    }
+
+    /// The group as the applier takes it.
+    pub fn into_prepared(self) -> Prepared {
+        let mut writes: Vec<_> = self
+            .overlay
+            .into_iter()
+            .map(|((tree, key), value)| Applied { tree, key, value })
+            .collect();
+        writes.sort_unstable_by(|a, b| (a.tree, &a.key).cmp(&(b.tree, &b.key)));
+        Prepared {
+            writes,
+            replies: self.replies,
+            bytes: self.bytes,
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What the committer counts.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+/// Counters since the start; see `/metrics`.
+#[derive(Debug, Default)]
+pub struct CommitterMetrics {
+    /// Groups written, each with one sync.
+    pub groups: AtomicU64,
+    /// Batches written.
+    pub batches: AtomicU64,
+    /// Batches refused because an expectation did not hold.
+    pub conflicts: AtomicU64,
+    /// Bytes of keys and values written.
+    pub bytes: AtomicU64,
+    /// Batches that waited when the last group was done.
+    pub waiting: AtomicU64,
+    /// Microseconds spent writing and syncing.
+    pub sync_us: AtomicU64,
+    /// Keys read by gets and scans.
+    pub keys_read: AtomicU64,
+    /// Reads answered from the record cache.
+    pub cache_hits: AtomicU64,
+    /// Reads that went to the engine.
+    pub cache_misses: AtomicU64,
+}
+
+impl CommitterMetrics {
+    pub(super) fn group_done(&self, batches: usize, bytes: usize, waiting: usize) {
+        self.groups.fetch_add(1, Relaxed);
+        self.batches.fetch_add(batches as u64, Relaxed);
+        self.bytes.fetch_add(bytes as u64, Relaxed);
+        self.waiting.store(waiting as u64, Relaxed);
+    }
+
+    pub(super) fn synced(&self, took: Duration) {
+        self.sync_us
+            .fetch_add(u64::try_from(took.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub(super) fn refused(&self) {
+        self.conflicts.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn read_keys(&self, keys: u64) {
+        self.keys_read.fetch_add(keys, Relaxed);
+    }
+
+    pub(super) fn cache(&self, hit: bool) {
+        let counter = if hit {
+            &self.cache_hits
+        } else {
+            &self.cache_misses
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+}

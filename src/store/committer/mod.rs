@@ -1,0 +1,302 @@
+//! One committer for every embedded engine.
+//!
+//! Two threads. The first prepares: it takes waiting batches, checks their
+//! expectations against the engine as it will be when the group before is
+//! written, and gathers those that hold into a group. The second applies: one
+//! engine batch and one sync for the group, then every batch of it is answered.
+//! While group n syncs, group n+1 is prepared, and it is handed over the moment
+//! the second thread is free.
+//!
+//! What follows from the order of commits is owned here: the record cache, the
+//! generations by which readers know that nothing changed, and the change sequence.
+
+mod cache;
+mod generations;
+mod group;
+mod metrics;
+mod queue;
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    thread::JoinHandle,
+    time::Instant,
+};
+
+use async_trait::async_trait;
+pub use metrics::CommitterMetrics;
+use tokio::sync::oneshot;
+
+use self::{
+    cache::RecordCache,
+    generations::Generations,
+    group::Group,
+    queue::{Next, Queue},
+};
+use super::engine::{
+    Batch, Embedded, Engine, KEY_BYTES_MAX, Key, Page, Result, Scan, StoreError, Tree,
+    VALUE_BYTES_MAX, Value, Write,
+};
+
+/// The key of the change sequence: how many batches were ever written.
+pub const SEQUENCE_KEY: &str = "~#seq";
+
+/// The committer's limits.
+#[derive(Debug, Clone, Copy)]
+pub struct CommitterOptions {
+    /// Batches in one group.
+    pub group_batches: usize,
+    /// Bytes in one group; a single larger batch is a group of its own.
+    pub group_bytes: usize,
+    /// Batches that may wait.
+    pub queue_batches: usize,
+    /// Bytes of the record cache.
+    pub cache_bytes: u64,
+}
+
+impl Default for CommitterOptions {
+    fn default() -> Self {
+        Self {
+            group_batches: 256,
+            group_bytes: 4 << 20,
+            queue_batches: 8192,
+            cache_bytes: 32 << 20,
+        }
+    }
+}
+
+/// A batch on its way and where its answer goes.
+struct Submission {
+    batch: Batch,
+    reply: oneshot::Sender<Result<()>>,
+}
+
+struct Shared<E> {
+    engine: Arc<E>,
+    options: CommitterOptions,
+    queue: Queue,
+    cache: RecordCache,
+    generations: Generations,
+    metrics: Arc<CommitterMetrics>,
+    /// Why writes stopped.
+    failed: OnceLock<String>,
+}
+
+/// An embedded engine with its committer: the contract.
+pub struct Committed<E: Embedded> {
+    shared: Arc<Shared<E>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl<E: Embedded> Committed<E> {
+    /// Starts the two threads over `engine`.
+    pub fn start(engine: Arc<E>, options: CommitterOptions) -> Result<Self> {
+        let stored = engine.get(Tree::Hot, SEQUENCE_KEY.as_bytes())?;
+        let sequence = stored.map_or(0, |v| {
+            <[u8; 8]>::try_from(&v[..]).map_or(0, u64::from_le_bytes)
+        });
+        let shared = Arc::new(Shared {
+            engine,
+            options,
+            queue: Queue::new(options.queue_batches),
+            cache: RecordCache::new(options.cache_bytes),
+            generations: Generations::new(),
+            metrics: Arc::default(),
+            failed: OnceLock::new(),
+        });
+        let spawn = |name: &str, work: fn(&Shared<E>, u64)| {
+            let shared = shared.clone();
+            std::thread::Builder::new()
+                .name(name.into())
+                .spawn(move || work(&shared, sequence))
+                .map_err(|error| StoreError::Open(format!("no thread for the committer: {error}")))
+        };
+        let threads = vec![
+            spawn("commit-prepare", |shared, sequence| {
+                shared.prepare_groups(sequence)
+            })?,
+            spawn("commit-apply", |shared, _| shared.apply_groups())?,
+        ];
+        Ok(Self {
+            shared,
+            threads: Mutex::new(threads),
+        })
+    }
+
+    /// What the committer did so far.
+    pub fn metrics(&self) -> Arc<CommitterMetrics> {
+        self.shared.metrics.clone()
+    }
+
+    /// Takes no further batch, writes those that wait, and ends the threads.
+    pub fn close(&self) {
+        self.shared.queue.close();
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        for thread in threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the committer panicked");
+            }
+        }
+    }
+}
+
+impl<E: Embedded> Drop for Committed<E> {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl<E: Embedded> Shared<E> {
+    /// The first thread.
+    fn prepare_groups(&self, mut sequence: u64) {
+        let mut in_flight: Arc<HashMap<(Tree, Key), Option<Value>>> = Arc::default();
+        loop {
+            let mut group = Group::new(self.engine.clone(), in_flight.clone(), sequence);
+            loop {
+                let full = group.is_full(&self.options);
+                match self.queue.next(full, group.is_empty()) {
+                    Next::Batch(submission) => {
+                        if let Some(refused) = group.admit(submission, &self.metrics) {
+                            let (reply, error) = refused;
+                            // The writer may have gone away; nothing to tell it then.
+                            let _ = reply.send(Err(error));
+                        }
+                    }
+                    Next::HandOver => break,
+                    Next::Closed => return,
+                }
+            }
+            sequence = group.finish();
+            in_flight = group.overlay();
+            self.queue.hand_over(group.into_prepared());
+        }
+    }
+
+    /// The second thread.
+    fn apply_groups(&self) {
+        while let Some(group) = self.queue.take_prepared() {
+            let answer = self.apply(&group);
+            self.metrics
+                .group_done(group.replies.len(), group.bytes, self.queue.waiting());
+            for reply in group.replies {
+                let _ = reply.send(answer.clone());
+            }
+            self.queue.applied();
+        }
+    }
+
+    fn apply(&self, group: &group::Prepared) -> Result<()> {
+        if let Some(reason) = self.failed.get() {
+            return Err(StoreError::ReadOnly(reason.clone()));
+        }
+        if group.writes.is_empty() {
+            return Ok(());
+        }
+        let touched = self
+            .generations
+            .begin(group.writes.iter().map(|w| &w.key[..]));
+        let started = Instant::now();
+        let applied = catch_unwind(AssertUnwindSafe(|| self.engine.apply(&group.writes)))
+            .unwrap_or_else(|_| Err(StoreError::Io("the engine panicked while writing".into())));
+        self.metrics.synced(started.elapsed());
+        if let Err(error) = applied {
+            // Whether the group is on disk is unknown. Its generations stay odd
+            // and the cache is left out, so readers go to the engine.
+            let reason = error.to_string();
+            tracing::error!(
+                reason,
+                "a write failed; the store takes no writes until a restart"
+            );
+            let _ = self.failed.set(reason);
+            self.cache.disable();
+            return Err(error);
+        }
+        for write in &group.writes {
+            self.cache.forget(write.tree, &write.key);
+        }
+        self.generations.end(&touched);
+        Ok(())
+    }
+
+    fn read(&self, tree: Tree, key: &Key) -> Result<Option<Value>> {
+        let ticket = match self.cache.get(tree, key) {
+            Ok(value) => {
+                self.metrics.cache(true);
+                return Ok(Some(value));
+            }
+            Err(ticket) => ticket,
+        };
+        self.metrics.cache(false);
+        let value = self.engine.get(tree, key)?;
+        if let Some(value) = &value {
+            self.cache.insert(tree, key, value, ticket);
+        }
+        Ok(value)
+    }
+}
+
+/// Refuses what no engine has to take.
+fn check_limits(batch: &Batch) -> Result<()> {
+    for write in &batch.writes {
+        let (key, value) = match write {
+            Write::Put { key, value, .. } => (key, value.len()),
+            Write::Delete { key, .. } | Write::Add { key, .. } => (key, 0),
+        };
+        if key.is_empty() || key.len() > KEY_BYTES_MAX || key[0] == 0 {
+            return Err(StoreError::TooLarge(format!(
+                "a key has 1 to {KEY_BYTES_MAX} bytes and no zero byte first; this one has {}",
+                key.len()
+            )));
+        }
+        if value > VALUE_BYTES_MAX {
+            return Err(StoreError::TooLarge(format!(
+                "a value has at most {VALUE_BYTES_MAX} bytes; this one has {value}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[async_trait]
+impl<E: Embedded> Engine for Committed<E> {
+    async fn get(&self, tree: Tree, key: &Key) -> Result<Option<Value>> {
+        self.shared.metrics.read_keys(1);
+        self.shared.read(tree, key)
+    }
+
+    async fn get_many(&self, tree: Tree, keys: &[Key]) -> Result<Vec<Option<Value>>> {
+        self.shared.metrics.read_keys(keys.len() as u64);
+        keys.iter().map(|key| self.shared.read(tree, key)).collect()
+    }
+
+    async fn scan(&self, scan: &Scan) -> Result<Page> {
+        let page = self.shared.engine.scan(scan)?;
+        self.shared.metrics.read_keys(page.rows.len() as u64);
+        Ok(page)
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<()> {
+        check_limits(&batch)?;
+        if let Some(reason) = self.shared.failed.get() {
+            return Err(StoreError::ReadOnly(reason.clone()));
+        }
+        let (reply, answer) = oneshot::channel();
+        self.shared.queue.push(Submission { batch, reply })?;
+        answer
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Io("the committer ended".into())))
+    }
+
+    fn exclusive(&self) -> bool {
+        true
+    }
+
+    fn generation(&self, key: &[u8]) -> Option<u64> {
+        Some(self.shared.generations.of(key))
+    }
+
+    fn read_only(&self) -> Option<String> {
+        self.shared.failed.get().cloned()
+    }
+}
