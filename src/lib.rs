@@ -5,11 +5,19 @@
 //! upward arrow. `ARCHITECTURE.md` tells what each is for.
 
 pub mod base; // 0
-pub mod config; // 2
+
 pub mod domain; // 1
-pub mod service;
-pub mod store; // 3 // 4
-// jobs: 5
-// app: 6
-pub mod cli;
-pub mod http; // 7 // 8
+
+pub mod config; // 2
+
+pub mod store; // 3
+
+pub mod service; // 4
+
+pub mod jobs; // 5
+
+pub mod app; // 6
+
+pub mod http; // 7
+
+pub mod cli; // 8

@@ -5,9 +5,15 @@ mod caller;
 mod error;
 
 pub mod apps;
+pub mod auth;
+pub mod check;
 pub mod counts;
+pub mod keys;
+pub mod operators;
+pub mod passwords;
 pub mod records;
 pub mod tenants;
+pub mod transfer;
 
 use std::sync::Arc;
 

@@ -15,6 +15,54 @@ pub struct Records {
     apps: std::sync::Arc<Apps>,
 }
 
+impl Records {
+    /// The service over a store.
+    pub fn new(core: Core, apps: std::sync::Arc<Apps>) -> Self {
+        Self { core, apps }
+    }
+
+    /// A record, wherever it lives.
+    pub async fn get(&self, access: &TenantAccess, entity: &str, id: &str) -> Result<Record> {
+        let _ = (access, entity, id);
+        Err(Error::internal("not written yet"))
+    }
+
+    /// Carries out operations, all or none, and remembers the answer under an
+    /// `Idempotency-Key`. The flag tells that the answer is a remembered one.
+    pub async fn write(
+        &self,
+        access: &TenantAccess,
+        operations: &[Operation],
+        idempotency: Option<Idempotency>,
+        reply: &(dyn Fn(&[Outcome]) -> Reply + Send + Sync),
+    ) -> Result<(Reply, bool)> {
+        let _ = (access, operations, idempotency, reply);
+        Err(Error::internal("not written yet"))
+    }
+
+    /// Carries out operations, all or none, without an `Idempotency-Key`. The
+    /// error of one that fails has the member `operation`, its number from 0.
+    pub async fn apply(
+        &self,
+        access: &TenantAccess,
+        operations: &[Operation],
+    ) -> Result<Vec<Outcome>> {
+        let _ = (access, operations);
+        Err(Error::internal("not written yet"))
+    }
+
+    /// A page of records as the whole JSON body of the answer.
+    pub async fn list(
+        &self,
+        access: &TenantAccess,
+        entity: &str,
+        request: &ListRequest,
+    ) -> Result<Bytes> {
+        let _ = (access, entity, request);
+        Err(Error::internal("not written yet"))
+    }
+}
+
 /// What to do with one record.
 #[derive(Debug, Clone)]
 pub struct Operation {

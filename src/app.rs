@@ -1,0 +1,76 @@
+//! The composition root: builds every service once over an open store.
+
+use std::sync::Arc;
+
+use crate::{
+    base::Clock,
+    config::Config,
+    service::{
+        Core, Result, apps::Apps, auth::Auth, check::Check, keys::Keys, operators::Operators,
+        passwords::Passwords, records::Records, tenants::Tenants, transfer::Transfer,
+    },
+    store::OpenStore,
+};
+
+/// Everything that requests and background work use.
+pub struct App {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// The store.
+    pub store: OpenStore,
+    /// What every service works with.
+    pub core: Core,
+    /// The applied app file.
+    pub apps: Arc<Apps>,
+    /// Who asks.
+    pub auth: Arc<Auth>,
+    /// Whether the store is whole.
+    pub check: Arc<Check>,
+    /// API keys.
+    pub keys: Arc<Keys>,
+    /// Operators.
+    pub operators: Arc<Operators>,
+    /// Records.
+    pub records: Arc<Records>,
+    /// Tenants.
+    pub tenants: Arc<Tenants>,
+    /// Import and export.
+    pub transfer: Arc<Transfer>,
+}
+
+impl App {
+    /// Builds the services.
+    pub async fn build(config: Config, store: OpenStore, clock: Arc<dyn Clock>) -> Result<Self> {
+        let core = Core {
+            engine: store.engine.clone(),
+            clock,
+            limits: Arc::new(config.limits.clone()),
+        };
+        let apps = Arc::new(Apps::load(core.clone()).await?);
+        let passwords = Arc::new(Passwords::new(&config.auth)?);
+        let records = Arc::new(Records::new(core.clone(), apps.clone()));
+        let tenants = Arc::new(Tenants::new(core.clone()));
+        Ok(Self {
+            auth: Arc::new(Auth::new(core.clone(), &config.auth, passwords.clone())),
+            check: Arc::new(Check::new(
+                core.clone(),
+                apps.clone(),
+                store.maintenance.clone(),
+            )),
+            keys: Arc::new(Keys::new(core.clone())),
+            operators: Arc::new(Operators::new(core.clone(), passwords)),
+            transfer: Arc::new(Transfer::new(
+                core.clone(),
+                apps.clone(),
+                records.clone(),
+                tenants.clone(),
+            )),
+            config: Arc::new(config),
+            store,
+            core,
+            apps,
+            records,
+            tenants,
+        })
+    }
+}
