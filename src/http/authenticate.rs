@@ -2,10 +2,18 @@
 
 use std::future::{Ready, ready};
 
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
+use actix_web::{
+    Error, FromRequest, HttpMessage, HttpRequest,
+    body::MessageBody,
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    middleware::Next,
+};
 
 use super::problem::Problem;
 use crate::service::Caller;
+
+/// Marks a connection of the data folder's socket.
+pub struct LocalSocket;
 
 /// The caller, as the middleware found it.
 #[derive(Debug, Clone)]
@@ -19,4 +27,19 @@ impl FromRequest for ReqCaller {
         let found = request.extensions().get::<ReqCaller>().cloned();
         ready(Ok(found.unwrap_or(ReqCaller(Caller::Anonymous))))
     }
+}
+
+/// The middleware.
+pub async fn authenticate(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let local = request.conn_data::<LocalSocket>().is_some();
+    let caller = if local {
+        Caller::Local
+    } else {
+        Caller::Anonymous
+    };
+    request.extensions_mut().insert(ReqCaller(caller));
+    next.call(request).await
 }

@@ -1,0 +1,23 @@
+//! All routes and the middleware around them, put together once.
+
+use actix_web::{Resource, web};
+
+use super::{app_file, batch, health, metrics, openapi, page, problem, records};
+
+/// A resource that answers methods it does not know with 405 and `Allow`.
+pub fn resource(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(problem::wrong_method))
+}
+
+/// Every route.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config
+        .configure(problem::configure)
+        .configure(health::configure)
+        .configure(metrics::configure)
+        .configure(openapi::configure)
+        .configure(app_file::configure)
+        .configure(records::configure)
+        .configure(batch::configure)
+        .default_service(web::to(page::serve));
+}
