@@ -5,6 +5,7 @@
 mod answer;
 pub mod app_file;
 pub mod assets;
+pub mod auth;
 pub mod authenticate;
 pub mod batch;
 pub mod body;
@@ -13,15 +14,18 @@ mod conditions;
 pub mod cors;
 pub mod headers;
 pub mod health;
+pub mod keys;
 pub mod metrics;
 pub mod observe;
 pub mod openapi;
+pub mod operators;
 mod page;
 pub mod permissions;
 pub mod problem;
 pub mod records;
 pub mod routes;
 pub mod server;
+pub mod tenants;
 
 /// How a handler answers.
 pub type Answer = Result<actix_web::HttpResponse, problem::Problem>;

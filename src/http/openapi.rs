@@ -11,7 +11,9 @@ use utoipa::{
     },
 };
 
-use super::{Answer, app_file, batch, health, metrics, records, routes};
+use super::{
+    Answer, app_file, auth, batch, health, keys, metrics, operators, records, routes, tenants,
+};
 
 /// The document.
 #[derive(OpenApi)]
@@ -25,10 +27,25 @@ use super::{Answer, app_file, batch, health, metrics, records, routes};
         health::readyz,
         metrics::show,
         document,
+        auth::login,
+        auth::logout,
+        auth::me,
+        operators::list,
+        operators::add,
+        operators::set_password,
+        operators::remove,
         app_file::show,
         app_file::apply,
         app_file::versions,
         app_file::rollback,
+        tenants::list,
+        tenants::create,
+        tenants::get,
+        tenants::change,
+        tenants::delete,
+        keys::list,
+        keys::create,
+        keys::revoke,
         records::list,
         records::create,
         records::get,
@@ -39,7 +56,10 @@ use super::{Answer, app_file, batch, health, metrics, records, routes};
     ),
     tags(
         (name = "records", description = "Tenants' records"),
+        (name = "tenants", description = "Customer accounts and their API keys"),
         (name = "app", description = "The app file: entities, schemas, indexes"),
+        (name = "auth", description = "Sign in, sign out, who am I"),
+        (name = "operators", description = "The people who run the installation"),
         (name = "server", description = "The server itself"),
     ),
     security(("bearer" = []), ("session" = [])),

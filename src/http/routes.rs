@@ -2,7 +2,10 @@
 
 use actix_web::{Resource, web};
 
-use super::{app_file, batch, health, metrics, openapi, page, problem, records};
+use super::{
+    app_file, auth, batch, health, keys, metrics, openapi, operators, page, problem, records,
+    tenants,
+};
 
 /// A resource that answers methods it does not know with 405 and `Allow`.
 pub fn resource(path: &str) -> Resource {
@@ -16,7 +19,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .configure(health::configure)
         .configure(metrics::configure)
         .configure(openapi::configure)
+        .configure(auth::configure)
+        .configure(operators::configure)
         .configure(app_file::configure)
+        .configure(tenants::configure)
+        .configure(keys::configure)
         .configure(records::configure)
         .configure(batch::configure)
         .default_service(web::to(page::serve));
