@@ -43,7 +43,7 @@ async fn write(server: (String, String), writer: usize, world: World, stop: Arc<
         let request = match wanted {
             Some(number) => http.put(&path).json(&json!({
                 "subject": number.to_string(),
-                "status": ["open", "pending", "closed"][number as usize % 3],
+                "status": (["open", "pending", "closed"][number as usize % 3]),
                 "opened_at": format!("2026-03-01T00:00:{:02}Z", number % 60),
                 "filler": "x".repeat(number as usize * 131 % 9000),
             })),
