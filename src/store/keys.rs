@@ -63,6 +63,11 @@ impl TenantKeys {
         &self.slug
     }
 
+    /// The tenant's own row among the installation's.
+    pub fn tenant_row(&self) -> Key {
+        format!("{TENANTS}{}", self.slug).into()
+    }
+
     /// What every key of the tenant begins with.
     pub fn everything(&self) -> Key {
         format!("{}#", self.slug).into()

@@ -110,6 +110,14 @@ impl Apps {
             .clone()
     }
 
+    /// The app as a read needs it: looked up where another process may change it.
+    pub async fn for_reading(&self) -> Result<Arc<AppState>> {
+        match self.core.engine.exclusive() {
+            true => Ok(self.current()),
+            false => self.refresh().await,
+        }
+    }
+
     /// Reads the app again, after a write found that it changed.
     pub async fn refresh(&self) -> Result<Arc<AppState>> {
         let known = self.current();

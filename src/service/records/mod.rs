@@ -1,65 +1,51 @@
 //! Records: read, written and listed within one tenant.
+//!
+//! `write.rs` drives one write until it is committed or refused, `stage.rs` turns
+//! operations into one batch, `rows.rs` knows the index rows of a record,
+//! `list.rs` answers a query from one range of rows that `candidates.rs` reads.
 
+mod candidates;
+mod document;
+mod idempotency;
+mod list;
+mod read;
 mod render;
 pub mod rows;
+mod stage;
+mod targets;
+mod uniques;
+mod write;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 pub use render::Record;
+use tokio::sync::OnceCell;
 
-use super::{Core, Error, Result, TenantAccess, apps::Apps};
-use crate::domain::{EntityName, RecordId, query::ListRequest, record::EtagMatch};
+use super::{Core, apps::Apps};
+use crate::domain::{EntityName, RecordId, RecordMeta, cursor::Secret, record::EtagMatch};
 
 /// The service.
 pub struct Records {
     core: Core,
-    apps: std::sync::Arc<Apps>,
+    apps: Arc<Apps>,
+    /// Signs cursors; read from the store, or made there, when first needed.
+    cursor_secret: OnceCell<Secret>,
+    /// Writes that lost a race wait here for their turn, by what they raced for.
+    turns: Vec<tokio::sync::Mutex<()>>,
 }
 
 impl Records {
     /// The service over a store.
-    pub fn new(core: Core, apps: std::sync::Arc<Apps>) -> Self {
-        Self { core, apps }
-    }
-
-    /// A record, wherever it lives.
-    pub async fn get(&self, access: &TenantAccess, entity: &str, id: &str) -> Result<Record> {
-        let _ = (access, entity, id);
-        Err(Error::internal("not written yet"))
-    }
-
-    /// Carries out operations, all or none, and remembers the answer under an
-    /// `Idempotency-Key`. The flag tells that the answer is a remembered one.
-    pub async fn write(
-        &self,
-        access: &TenantAccess,
-        operations: &[Operation],
-        idempotency: Option<Idempotency>,
-        reply: &(dyn Fn(&[Outcome]) -> Reply + Send + Sync),
-    ) -> Result<(Reply, bool)> {
-        let _ = (access, operations, idempotency, reply);
-        Err(Error::internal("not written yet"))
-    }
-
-    /// Carries out operations, all or none, without an `Idempotency-Key`. The
-    /// error of one that fails has the member `operation`, its number from 0.
-    pub async fn apply(
-        &self,
-        access: &TenantAccess,
-        operations: &[Operation],
-    ) -> Result<Vec<Outcome>> {
-        let _ = (access, operations);
-        Err(Error::internal("not written yet"))
-    }
-
-    /// A page of records as the whole JSON body of the answer.
-    pub async fn list(
-        &self,
-        access: &TenantAccess,
-        entity: &str,
-        request: &ListRequest,
-    ) -> Result<Bytes> {
-        let _ = (access, entity, request);
-        Err(Error::internal("not written yet"))
+    pub fn new(core: Core, apps: Arc<Apps>) -> Self {
+        Self {
+            core,
+            apps,
+            cursor_secret: OnceCell::new(),
+            turns: (0..write::TURNS)
+                .map(|_| tokio::sync::Mutex::default())
+                .collect(),
+        }
     }
 }
 
@@ -106,7 +92,7 @@ pub enum Action {
         /// The record's id; made here where none is given.
         id: Option<String>,
         /// Version and times of an export, for a record that is not there yet.
-        restored: Option<crate::domain::RecordMeta>,
+        restored: Option<RecordMeta>,
     },
 }
 

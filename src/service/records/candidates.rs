@@ -1,0 +1,147 @@
+//! The rows that a list goes through: one range of one tree, or of both merged by
+//! key, read in small pages so that hardly more is read than is given.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::{
+    domain::query::{Direction, KeyRange},
+    service::Result,
+    store::{Engine, Key, Order, Scan, Tree, Value},
+};
+
+/// Rows read at once. With the records fetched at once (see `list.rs`) this is
+/// the constant by which a list may read more keys than it gives.
+pub(super) const ROWS_AT_ONCE: usize = 64;
+
+/// A row on its way into the list.
+#[derive(Debug, Clone)]
+pub(super) struct Candidate {
+    pub tier: Tree,
+    /// The whole key.
+    pub key: Key,
+    pub value: Value,
+    /// The generation before the row was read.
+    pub generation: Option<u64>,
+}
+
+/// The rows of one tree.
+struct Source {
+    scan: Scan,
+    rows: VecDeque<Candidate>,
+    ended: bool,
+}
+
+/// The rows of all trees asked for, in order.
+pub(super) struct Candidates<'a> {
+    engine: &'a dyn Engine,
+    sources: Vec<Source>,
+    descending: bool,
+    /// Rows read so far.
+    pub keys_read: usize,
+    /// Bytes of their keys and values.
+    pub bytes_read: usize,
+}
+
+impl<'a> Candidates<'a> {
+    /// The rows of `range` under `prefix`, past `after`.
+    pub fn new(
+        engine: &'a dyn Engine,
+        tiers: &[Tree],
+        prefix: &Key,
+        range: &KeyRange,
+        direction: Direction,
+        after: Option<&[u8]>,
+    ) -> Self {
+        let under = |tail: &[u8]| Bytes::from([prefix, tail].concat());
+        let end = match &range.end {
+            Some(end) => Some(under(end)),
+            None => crate::store::engine::prefix_end(prefix),
+        };
+        let order = match direction {
+            Direction::Ascending => Order::Ascending,
+            Direction::Descending => Order::Descending,
+        };
+        let source = |tree: &Tree| Source {
+            scan: Scan {
+                tree: *tree,
+                start: under(&range.start),
+                end: end.clone(),
+                after: after.map(under),
+                order,
+                limit: 1,
+                bytes_max: 0,
+                values: true,
+            },
+            rows: VecDeque::new(),
+            ended: range.is_empty(),
+        };
+        Self {
+            engine,
+            sources: tiers.iter().map(source).collect(),
+            descending: order == Order::Descending,
+            keys_read: 0,
+            bytes_read: 0,
+        }
+    }
+
+    /// The next row, which stays where it is until [`Candidates::take`]. About
+    /// `wanted` rows and `bytes_max` bytes are still needed.
+    pub async fn peek(&mut self, wanted: usize, bytes_max: usize) -> Result<Option<&Candidate>> {
+        for number in 0..self.sources.len() {
+            self.fill(number, wanted, bytes_max).await?;
+        }
+        Ok(self
+            .first()
+            .and_then(|number| self.sources[number].rows.front()))
+    }
+
+    /// Takes the row that was last peeked at. A row under the same key in the
+    /// other tree is the same record on its way between them.
+    pub fn take(&mut self) -> Option<Candidate> {
+        let number = self.first()?;
+        let taken = self.sources[number].rows.pop_front()?;
+        for source in &mut self.sources {
+            if source.rows.front().is_some_and(|row| row.key == taken.key) {
+                source.rows.pop_front();
+            }
+        }
+        Some(taken)
+    }
+
+    fn first(&self) -> Option<usize> {
+        let fronts = self.sources.iter().enumerate();
+        let fronts = fronts.filter_map(|(n, source)| Some((n, &source.rows.front()?.key)));
+        let first = match self.descending {
+            // Of equal keys, the first tree's.
+            true => fronts.rev().max_by(|a, b| a.1.cmp(b.1)),
+            false => fronts.min_by(|a, b| a.1.cmp(b.1)),
+        };
+        first.map(|(number, _)| number)
+    }
+
+    async fn fill(&mut self, number: usize, wanted: usize, bytes_max: usize) -> Result<()> {
+        let source = &mut self.sources[number];
+        if source.ended || !source.rows.is_empty() {
+            return Ok(());
+        }
+        source.scan.limit = wanted.clamp(1, ROWS_AT_ONCE);
+        source.scan.bytes_max = bytes_max.max(1);
+        let generation = self.engine.generation(&source.scan.start);
+        let page = self.engine.scan(&source.scan).await?;
+        source.ended = page.next.is_none();
+        source.scan.after = page.next;
+        for (key, value) in page.rows {
+            self.keys_read += 1;
+            self.bytes_read += key.len() + value.len();
+            source.rows.push_back(Candidate {
+                tier: source.scan.tree,
+                key,
+                value,
+                generation,
+            });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,454 @@
+//! A list: one range of rows, read page by page, its records spliced into the
+//! answer as they are stored.
+//!
+//! A page of rows is not a snapshot. A record fetched through an index row is
+//! given only if nothing of its entity was written between the two reads (the
+//! generations tell), or if it still has that row.
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::{
+    Record, Records,
+    candidates::{Candidate, Candidates, ROWS_AT_ONCE},
+    document::parse_stored,
+    rows,
+};
+use crate::{
+    base::time_of_record_id,
+    domain::{
+        Entity, IndexName, TenantSlug,
+        cursor::{Cursor, Secret, fingerprint},
+        query::{
+            Access, CountPlan, ListRequest, Plan, PlanError, TierChoice, created_at_suggestion,
+            plan,
+        },
+    },
+    service::{Code, Error, Result, TenantAccess, apps::AppState, counts},
+    store::{
+        Batch, Condition, Key, StoreError, Tree, Value,
+        codec::{self, Stored},
+        keys::{self, Counted},
+    },
+};
+
+/// Records fetched at once through index rows.
+const RECORDS_AT_ONCE: usize = 16;
+/// Bytes of a read unit.
+const READ_UNIT_BYTES: usize = 4096;
+
+/// The stored form of the secret that signs cursors.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct CursorSecret(Secret);
+
+impl Stored for CursorSecret {
+    const KIND: &'static str = "cursor secret";
+    const VERSION: u8 = 1;
+}
+
+/// What a list is about.
+struct List<'a> {
+    access: &'a TenantAccess,
+    entity: &'a Entity,
+    request: &'a ListRequest,
+    plan: Plan,
+    /// What every row's key begins with.
+    prefix: Key,
+    tiers: &'static [Tree],
+}
+
+/// The answer as it grows.
+struct PageOut {
+    body: Vec<u8>,
+    items: usize,
+    records_read: usize,
+    bytes_read: usize,
+    /// The last row that is done.
+    last: Option<Key>,
+}
+
+impl Records {
+    /// A page of records as the whole JSON body of the answer.
+    pub async fn list(
+        &self,
+        access: &TenantAccess,
+        entity: &str,
+        request: &ListRequest,
+    ) -> Result<Bytes> {
+        let state = self.apps.for_reading().await?;
+        let entity = state.entity(entity)?;
+        let ready = |index: &IndexName| state.is_ready(entity, index.as_str());
+        let plan = plan(entity, &ready, request).map_err(refused)?;
+        let list = List {
+            access,
+            entity,
+            request,
+            prefix: match &plan.access {
+                Access::Index { index, .. } => access.keys.index(&entity.name, &index.name),
+                _ => access.keys.records(&entity.name),
+            },
+            tiers: match request.tier {
+                TierChoice::Hot => &[Tree::Hot],
+                TierChoice::Archive => &[Tree::Archive],
+                TierChoice::All => &Tree::ALL,
+            },
+            plan,
+        };
+        self.refuse_given_ids(&list).await?;
+        let secret = self.cursor_secret().await?;
+        let slug = TenantSlug::parse(access.tenant()).map_err(Error::internal)?;
+        let mark = fingerprint(&slug, &entity.name, request, &list.plan);
+        let after = match &request.cursor {
+            Some(text) => Some(Cursor::open(text, secret, &mark).map_err(|error| {
+                Error::new(
+                    Code::InvalidCursor,
+                    format!("The cursor cannot be used: {error}."),
+                )
+            })?),
+            None => None,
+        };
+        let mut candidates = Candidates::new(
+            &*self.core.engine,
+            list.tiers,
+            &list.prefix,
+            list.plan.access.range(),
+            list.plan.direction,
+            after.as_deref(),
+        );
+        let (mut out, more) = self.gather(&list, &mut candidates).await?;
+        self.still_served(&state, &list)?;
+        let next = out.last.take().filter(|_| more).map(|key| {
+            let after = key[list.prefix.len()..].to_vec();
+            Cursor {
+                after,
+                fingerprint: mark,
+            }
+            .to_text(secret)
+        });
+        let count = self.count(&list).await?;
+        Ok(finish(&list, out, &candidates, next, count))
+    }
+
+    /// Ids that clients chose do not tell when a record was made.
+    async fn refuse_given_ids(&self, list: &List<'_>) -> Result<()> {
+        let Access::CreatedAt { .. } = list.plan.access else {
+            return Ok(());
+        };
+        for tier in list.tiers {
+            let (keys, entity) = (&list.access.keys, &list.entity.name);
+            let given = counts::of_entity(&self.core, keys, entity, *tier, Counted::Given).await?;
+            if given > 0 {
+                let detail = format!(
+                    "Records of {entity} have ids that were not made here, so the order of ids is not that of created_at. Declare an index on it in app.toml."
+                );
+                return Err(Error::new(Code::QueryNeedsIndex, detail)
+                    .with("suggestion", created_at_suggestion(list.entity)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads rows until the page is full or the range ends; whether there is more.
+    async fn gather(
+        &self,
+        list: &List<'_>,
+        candidates: &mut Candidates<'_>,
+    ) -> Result<(PageOut, bool)> {
+        let bytes_max = self.core.limits.page_bytes_max;
+        let mut out = PageOut {
+            body: br#"{"items":["#.to_vec(),
+            items: 0,
+            records_read: 0,
+            bytes_read: 0,
+            last: None,
+        };
+        let by_index = matches!(list.plan.access, Access::Index { .. });
+        let mut rows_done = 0;
+        loop {
+            if rows_done >= list.request.limit + ROWS_AT_ONCE {
+                // Rows changed as fast as they were read: a short page, and on from here.
+                return Ok((out, true));
+            }
+            // One more than is wanted tells whether the list goes on.
+            let wanted = list.request.limit + 1 - out.items;
+            let room = bytes_max.saturating_sub(out.body.len()).max(1);
+            let mut chunk = Vec::new();
+            let chunk_max = if by_index { RECORDS_AT_ONCE } else { 1 };
+            while chunk.len() < chunk_max.min(wanted - 1) {
+                let Some(_) = candidates.peek(wanted - chunk.len(), room).await? else {
+                    break;
+                };
+                chunk.extend(candidates.take());
+            }
+            rows_done += chunk.len();
+            if chunk.is_empty() {
+                let more = candidates.peek(1, 1).await?.is_some();
+                return Ok((out, more));
+            }
+            for (candidate, record) in self.records(list, chunk, &mut out).await? {
+                if let Some(record) = record
+                    && !out.push(&record, bytes_max)
+                {
+                    return Ok((out, true));
+                }
+                out.last = Some(candidate.key);
+            }
+        }
+    }
+
+    /// The record of each row, where it is still there and has that row.
+    async fn records(
+        &self,
+        list: &List<'_>,
+        chunk: Vec<Candidate>,
+        out: &mut PageOut,
+    ) -> Result<Vec<(Candidate, Option<Record>)>> {
+        let mut found = Vec::with_capacity(chunk.len());
+        if !matches!(list.plan.access, Access::Index { .. }) {
+            for candidate in chunk {
+                out.records_read += 1;
+                let record = own_row(list, &candidate)?;
+                found.push((candidate, record));
+            }
+            return Ok(found);
+        }
+        let mut values = self.fetch(list, &chunk).await?;
+        let generation = self.core.engine.generation(&list.prefix);
+        for (candidate, value) in chunk.into_iter().zip(values.drain(..)) {
+            let Some((key, value)) = value else {
+                found.push((candidate, None));
+                continue;
+            };
+            out.records_read += 1;
+            out.bytes_read += key.len() + value.len();
+            let settled = candidate.generation.is_some_and(|g| g % 2 == 0)
+                && candidate.generation == generation;
+            let record = indexed(list, &candidate, &key, &value, settled)?;
+            found.push((candidate, record));
+        }
+        Ok(found)
+    }
+
+    /// The stored records that index rows lead to, with their keys.
+    async fn fetch(
+        &self,
+        list: &List<'_>,
+        chunk: &[Candidate],
+    ) -> Result<Vec<Option<(Key, Value)>>> {
+        let mut values = vec![None; chunk.len()];
+        for tier in list.tiers {
+            let (mut places, mut wanted) = (Vec::new(), Vec::new());
+            for (place, candidate) in chunk.iter().enumerate().filter(|(_, c)| c.tier == *tier) {
+                places.push(place);
+                wanted.push(record_key(list, candidate)?);
+            }
+            if wanted.is_empty() {
+                continue;
+            }
+            let found = self.core.engine.get_many(*tier, &wanted).await?;
+            for ((place, key), value) in places.into_iter().zip(wanted).zip(found) {
+                values[place] = value.map(|value| (key, value));
+            }
+        }
+        Ok(values)
+    }
+
+    /// An index that was dropped while it was read may have lost rows under the
+    /// list's eyes.
+    fn still_served(&self, before: &AppState, list: &List<'_>) -> Result<()> {
+        let Access::Index { index, .. } = &list.plan.access else {
+            return Ok(());
+        };
+        let now = self.apps.current();
+        let entry = |state: &AppState| {
+            let entry = state
+                .head
+                .entry(list.entity.name.as_str(), index.name.as_str());
+            entry.map(|e| (e.fingerprint.clone(), e.state.clone()))
+        };
+        if entry(before) == entry(&now) {
+            return Ok(());
+        }
+        Err(refused(PlanError::NotReady {
+            index: index.name.clone(),
+        }))
+    }
+
+    async fn count(&self, list: &List<'_>) -> Result<Option<u64>> {
+        let (keys, entity) = (&list.access.keys, &list.entity.name);
+        let mut sum = 0;
+        for tier in list.tiers {
+            sum += match &list.plan.count {
+                CountPlan::None => return Ok(None),
+                CountPlan::Entity => {
+                    counts::of_entity(&self.core, keys, entity, *tier, Counted::Records).await?
+                }
+                CountPlan::IndexPrefix { index, values } => {
+                    let key = keys.count_index(entity, index, *tier, values);
+                    counts::value(&self.core, &key).await?
+                }
+            };
+        }
+        Ok(Some(sum))
+    }
+
+    /// The secret that signs cursors; the first to need it makes it.
+    async fn cursor_secret(&self) -> Result<&Secret> {
+        self.cursor_secret
+            .get_or_try_init(|| self.read_secret())
+            .await
+    }
+
+    async fn read_secret(&self) -> Result<Secret> {
+        let key = Key::from_static(keys::CURSOR_SECRET.as_bytes());
+        loop {
+            if let Some(stored) = self.core.engine.get(Tree::Hot, &key).await? {
+                return Ok(codec::decode::<CursorSecret>(&stored)?.0);
+            }
+            let mut secret = Secret::default();
+            getrandom::fill(&mut secret)
+                .map_err(|error| Error::internal(format!("no random numbers: {error}")))?;
+            let mut batch = Batch::default();
+            batch.expect(Tree::Hot, key.clone(), Condition::Absent);
+            batch.put(
+                Tree::Hot,
+                key.clone(),
+                codec::encode(&CursorSecret(secret))?,
+            );
+            match self.core.engine.commit(batch).await {
+                Ok(()) => return Ok(secret),
+                Err(StoreError::Conflict { .. }) => {}
+                Err(other) => return Err(other.into()),
+            }
+        }
+    }
+}
+
+impl PageOut {
+    /// Adds a record unless the page is full of bytes; one always fits.
+    fn push(&mut self, record: &Record, bytes_max: usize) -> bool {
+        let before = self.body.len();
+        if self.items > 0 {
+            self.body.push(b',');
+        }
+        record.render_into(&mut self.body);
+        if self.items > 0 && self.body.len() > bytes_max {
+            self.body.truncate(before);
+            return false;
+        }
+        self.items += 1;
+        true
+    }
+}
+
+/// A row that is the record itself.
+fn own_row(list: &List<'_>, row: &Candidate) -> Result<Option<Record>> {
+    let record = record(&row.key, &row.value, row.tier)?;
+    let by_time = matches!(list.plan.access, Access::CreatedAt { .. });
+    let timely = time_of_record_id(record.id.as_str()) == Some(record.meta.created_at);
+    Ok((!by_time || timely).then_some(record))
+}
+
+/// A record that an index row led to. Unless nothing changed between the two
+/// reads, it has to have that row still.
+fn indexed(
+    list: &List<'_>,
+    row: &Candidate,
+    key: &Key,
+    value: &Value,
+    settled: bool,
+) -> Result<Option<Record>> {
+    let record = record(key, value, row.tier)?;
+    if settled {
+        return Ok(Some(record));
+    }
+    let Access::Index { index, .. } = &list.plan.access else {
+        return Ok(Some(record));
+    };
+    let data = parse_stored(&record.json)?;
+    let rows = rows::of_index(
+        &list.access.keys,
+        list.entity,
+        index,
+        row.tier,
+        &record.id,
+        &record.meta,
+        &data,
+    );
+    Ok(rows
+        .is_ok_and(|rows| rows.contains_key(&row.key))
+        .then_some(record))
+}
+
+fn record(key: &Key, value: &Value, tier: Tree) -> Result<Record> {
+    let (meta, json) = codec::decode_record(value)?;
+    let id = keys::last_segment(key)
+        .ok_or_else(|| Error::internal(format!("a record's key: {key:?}")))?;
+    Ok(Record {
+        id,
+        meta,
+        tier,
+        json,
+    })
+}
+
+/// The key of the record that an index row leads to: its id stands at the end of
+/// the row's key or, where the index is unique, is its value.
+fn record_key(list: &List<'_>, row: &Candidate) -> Result<Key> {
+    let unique = matches!(&list.plan.access, Access::Index { index, .. } if index.unique);
+    let id = match unique {
+        true => std::str::from_utf8(&row.value)
+            .ok()
+            .and_then(|id| crate::domain::RecordId::parse(id).ok()),
+        false => keys::last_segment(&row.key),
+    };
+    let id = id.ok_or_else(|| Error::internal(format!("an index row: {:?}", row.key)))?;
+    Ok(list.access.keys.record(&list.entity.name, &id))
+}
+
+fn finish(
+    list: &List<'_>,
+    mut out: PageOut,
+    rows: &Candidates<'_>,
+    next: Option<String>,
+    count: Option<u64>,
+) -> Bytes {
+    let units = (out.bytes_read + rows.bytes_read)
+        .div_ceil(READ_UNIT_BYTES)
+        .max(1);
+    let mut rest = json!({"next_cursor": next, "units": {"read": units}});
+    if let Some(count) = count {
+        rest["count"] = json!(count);
+    }
+    if list.request.explain {
+        rest["explain"] = json!({
+            "index": list.plan.access.name(),
+            "keys_read": rows.keys_read,
+            "records_read": out.records_read,
+            "records_returned": out.items,
+            "read_units": units,
+        });
+    }
+    // The object's own braces go; its members follow the items.
+    out.body.extend_from_slice(b"],");
+    out.body
+        .extend_from_slice(&rest.to_string().as_bytes()[1..]);
+    out.body.into()
+}
+
+/// The problem of a list that is not answered.
+fn refused(error: PlanError) -> Error {
+    let detail = error.to_string();
+    match error {
+        PlanError::NeedsIndex { suggestion, .. } => {
+            Error::new(Code::QueryNeedsIndex, detail).with("suggestion", suggestion)
+        }
+        PlanError::NotReady { index } => {
+            Error::new(Code::IndexNotReady, detail).with("index", index.as_str())
+        }
+        PlanError::CountNeedsCounter { .. } => Error::new(Code::CountNeedsCounter, detail),
+        PlanError::BadValue { field, .. } | PlanError::MultiRange { field, .. } => {
+            Error::new(Code::BadRequest, detail).with("field", field)
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Rows of unique indexes within one batch: who gives one up, who takes it, and
+//! who holds it already.
+
+use std::collections::BTreeMap;
+
+use super::stage::Meaning;
+use crate::{
+    domain::IndexName,
+    service::{Code, Core, Error, Result},
+    store::{Batch, Condition, Key, Tree, Value},
+};
+
+/// A row that an operation takes.
+struct Taken {
+    operation: usize,
+    index: IndexName,
+    value: Value,
+}
+
+/// The unique rows of a batch, resolved when all operations are staged.
+#[derive(Default)]
+pub(super) struct Uniques {
+    freed: BTreeMap<Key, Value>,
+    taken: BTreeMap<Key, Taken>,
+}
+
+impl Uniques {
+    /// An operation gives a row up.
+    pub fn free(&mut self, key: Key, value: Value) {
+        self.freed.insert(key, value);
+    }
+
+    /// An operation takes a row.
+    pub fn take(
+        &mut self,
+        operation: usize,
+        index: &IndexName,
+        key: Key,
+        value: Value,
+    ) -> Result<()> {
+        if let Some(first) = self.taken.get(&key) {
+            return Err(violation(index, &first.value).with("operation", operation));
+        }
+        let index = index.clone();
+        self.taken.insert(
+            key,
+            Taken {
+                operation,
+                index,
+                value,
+            },
+        );
+        Ok(())
+    }
+
+    /// Adds the rows to `batch`, each once, with what is expected of them.
+    pub async fn resolve(
+        self,
+        core: &Core,
+        batch: &mut Batch,
+        meanings: &mut Vec<Meaning>,
+    ) -> Result<()> {
+        for (key, value) in &self.freed {
+            if !self.taken.contains_key(key) {
+                batch.delete(Tree::Hot, key.clone());
+            } else {
+                batch.expect(Tree::Hot, key.clone(), Condition::Value(value.clone()));
+                meanings.push(Meaning::Raced);
+            }
+        }
+        for (key, taken) in self.taken {
+            if !self.freed.contains_key(&key) {
+                if let Some(holder) = core.engine.get(Tree::Hot, &key).await? {
+                    let error = violation(&taken.index, &holder);
+                    return Err(error.with("operation", taken.operation));
+                }
+                batch.expect(Tree::Hot, key.clone(), Condition::Absent);
+                meanings.push(Meaning::Raced);
+            }
+            batch.put(Tree::Hot, key, taken.value);
+        }
+        Ok(())
+    }
+}
+
+fn violation(index: &IndexName, holder: &[u8]) -> Error {
+    let first = String::from_utf8_lossy(holder);
+    Error::new(
+        Code::UniqueViolation,
+        format!(
+            "The record {first:?} has the same values, and the index {index} is unique; change one of them."
+        ),
+    )
+    .with("index", index.as_str())
+    .with("record", first)
+}

@@ -1,0 +1,196 @@
+//! One write, tried until it is committed or refused for good.
+//!
+//! Every try reads what it changes and commits with the expectation that it is
+//! still so. A write that lost a race is planned again, behind the others that
+//! lost the same one, so that contention slows writers down and fails none.
+
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
+
+use super::{
+    Idempotency, Operation, Outcome, Records, Reply,
+    idempotency::{self, Known, Place},
+    stage::{Meaning, Staged, Stager},
+    targets::{self, Target},
+};
+use crate::{
+    service::{Code, Error, Result, TenantAccess},
+    store::StoreError,
+};
+
+/// Places where writes that lost a race wait.
+pub(super) const TURNS: usize = 64;
+/// Tries of one write; each one lost means that others were committed.
+const TRIES_MAX: usize = 200;
+
+/// Makes the answer from what was done.
+pub type MakeReply<'a> = &'a (dyn Fn(&[Outcome]) -> Reply + Send + Sync);
+
+/// Where a try ended.
+enum Tried {
+    Done(Vec<Outcome>, Option<Reply>),
+    Answered(Reply),
+    /// Lost for the key with this hash.
+    Lost(u64),
+}
+
+impl Records {
+    /// Carries out operations, all or none, and remembers the answer under an
+    /// `Idempotency-Key`. The flag tells that the answer is a remembered one. The
+    /// error of an operation that fails has the member `operation`, its number
+    /// from 0.
+    pub async fn write(
+        &self,
+        access: &TenantAccess,
+        operations: &[Operation],
+        idempotency: Option<Idempotency>,
+        reply: MakeReply<'_>,
+    ) -> Result<(Reply, bool)> {
+        let remember = idempotency.as_ref().map(|request| (request, reply));
+        match self.settle(access, operations, remember).await? {
+            Tried::Answered(reply) => Ok((reply, true)),
+            Tried::Done(_, Some(made)) => Ok((made, false)),
+            Tried::Done(outcomes, None) => Ok((reply(&outcomes), false)),
+            Tried::Lost(_) => Err(contended()),
+        }
+    }
+
+    /// As [`Records::write`] for a single operation: its error names no number.
+    pub async fn write_one(
+        &self,
+        access: &TenantAccess,
+        operation: Operation,
+        idempotency: Option<Idempotency>,
+        reply: MakeReply<'_>,
+    ) -> Result<(Reply, bool)> {
+        let written = self.write(access, &[operation], idempotency, reply).await;
+        written.map_err(|mut error| {
+            error.members.remove("operation");
+            error
+        })
+    }
+
+    /// As [`Records::write`], with what was done as the answer.
+    pub async fn apply(
+        &self,
+        access: &TenantAccess,
+        operations: &[Operation],
+    ) -> Result<Vec<Outcome>> {
+        match self.settle(access, operations, None).await? {
+            Tried::Done(outcomes, _) => Ok(outcomes),
+            Tried::Answered(_) | Tried::Lost(_) => Err(contended()),
+        }
+    }
+
+    async fn settle(
+        &self,
+        access: &TenantAccess,
+        operations: &[Operation],
+        remember: Option<(&Idempotency, MakeReply<'_>)>,
+    ) -> Result<Tried> {
+        let targets = targets::settle(&self.core, operations)?;
+        let mut lost = match self.attempt(access, operations, &targets, remember).await? {
+            Tried::Lost(hash) => hash,
+            ended => return Ok(ended),
+        };
+        let mut waited_for = lost;
+        let mut turn = Some(self.turn(lost).lock().await);
+        for _ in 1..TRIES_MAX {
+            if lost != waited_for {
+                // Never two turns at once: two writes could wait for each other.
+                drop(turn.take());
+                turn = Some(self.turn(lost).lock().await);
+                waited_for = lost;
+            }
+            match self.attempt(access, operations, &targets, remember).await? {
+                Tried::Lost(hash) => lost = hash,
+                ended => return Ok(ended),
+            }
+        }
+        Ok(Tried::Lost(lost))
+    }
+
+    fn turn(&self, hash: u64) -> &tokio::sync::Mutex<()> {
+        &self.turns[hash as usize % TURNS]
+    }
+
+    async fn attempt(
+        &self,
+        access: &TenantAccess,
+        operations: &[Operation],
+        targets: &[Target],
+        remember: Option<(&Idempotency, MakeReply<'_>)>,
+    ) -> Result<Tried> {
+        let place = match remember {
+            Some((request, _)) => match idempotency::look_up(&self.core, access, request).await? {
+                Known::Answered(reply) => return Ok(Tried::Answered(reply)),
+                Known::Nothing(place) => Some(place),
+            },
+            None => None,
+        };
+        let state = self.apps.current();
+        let mut stager = Stager::new(&self.core, access, &state);
+        for (number, (operation, target)) in operations.iter().zip(targets).enumerate() {
+            stager.add(operation, target).await.map_err(|error| {
+                match error.members.contains_key("operation") {
+                    true => error,
+                    false => error.with("operation", number),
+                }
+            })?;
+        }
+        let mut staged = stager.finish().await?;
+        let reply = self.remember(&mut staged, remember, place)?;
+        self.commit(staged, reply).await
+    }
+
+    /// Adds the answer to the batch where it is to be remembered.
+    fn remember(
+        &self,
+        staged: &mut Staged,
+        remember: Option<(&Idempotency, MakeReply<'_>)>,
+        place: Option<Place>,
+    ) -> Result<Option<Reply>> {
+        let (Some((request, make)), Some(place)) = (remember, place) else {
+            return Ok(None);
+        };
+        let reply = make(&staged.outcomes);
+        place.remember(&self.core, &mut staged.batch, request, &reply)?;
+        staged.meanings.push(Meaning::Raced);
+        Ok(Some(reply))
+    }
+
+    async fn commit(&self, staged: Staged, reply: Option<Reply>) -> Result<Tried> {
+        let Staged {
+            batch,
+            meanings,
+            outcomes,
+        } = staged;
+        if batch.writes.is_empty() {
+            return Ok(Tried::Done(outcomes, reply));
+        }
+        let keys: Vec<_> = batch.expectations.iter().map(|e| e.key.clone()).collect();
+        match self.core.engine.commit(batch).await {
+            Ok(()) => Ok(Tried::Done(outcomes, reply)),
+            Err(StoreError::Conflict { index, .. }) => {
+                let raced_for =
+                    BuildHasherDefault::<DefaultHasher>::default().hash_one(keys.get(index));
+                match meanings.get(index) {
+                    Some(Meaning::Tenant) => Err(Error::not_found("such tenant any more")),
+                    Some(Meaning::App) => {
+                        self.apps.refresh().await?;
+                        Ok(Tried::Lost(raced_for))
+                    }
+                    _ => Ok(Tried::Lost(raced_for)),
+                }
+            }
+            Err(other) => Err(other.into()),
+        }
+    }
+}
+
+fn contended() -> Error {
+    Error::new(
+        Code::Unavailable,
+        format!("Others changed the same records {TRIES_MAX} times meanwhile; try again."),
+    )
+    .retry_after(1)
+}
