@@ -4,8 +4,8 @@ use super::{Caller, Core, Error, Result, Scope, TenantAccess};
 use crate::{
     domain::{Tenant, TenantSlug},
     store::{
-        Key, Scan, Tree,
-        codec::Stored,
+        Batch, Condition, Key, Scan, StoreError, Tree,
+        codec::{self, Stored},
         keys::{self, TenantKeys},
     },
 };
@@ -79,5 +79,21 @@ impl Tenants {
             keys: TenantKeys::new(&slug),
             credential: caller.credential(),
         })
+    }
+
+    /// Makes the tenant unless it is there; whether it was made.
+    pub async fn ensure(&self, caller: &Caller, slug: &TenantSlug, name: &str) -> Result<bool> {
+        caller.require_operator()?;
+        let mut tenant = Tenant::new(slug.clone(), self.core.clock.now());
+        tenant.name = name.chars().take(200).collect();
+        let key = keys::tenant(slug);
+        let mut batch = Batch::default();
+        batch.expect(Tree::Hot, key.clone(), Condition::Absent);
+        batch.put(Tree::Hot, key, codec::encode(&tenant)?);
+        match self.core.engine.commit(batch).await {
+            Ok(()) => Ok(true),
+            Err(StoreError::Conflict { .. }) => Ok(false),
+            Err(other) => Err(other.into()),
+        }
     }
 }

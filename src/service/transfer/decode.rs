@@ -120,8 +120,6 @@ impl Decoder {
 fn damaged(error: io::Error) -> Error {
     Error::new(
         Code::BadRequest,
-        format!(
-            "The body cannot be unpacked ({error}); it is damaged or cut short. The rows before that place were imported."
-        ),
+        format!("The body cannot be unpacked ({error}); it is damaged or cut short."),
     )
 }

@@ -1,18 +1,12 @@
 //! The way in: pushed bytes become rows, rows become writes. Memory holds one
 //! piece of the body, one row under way and the rows in flight, whatever the
 //! import's size.
-//!
-//! Up to [`FLIGHT_ROWS`] rows are written at once, so that the committer joins
-//! them; the same record is never written twice in one flight, so rows of one
-//! record take effect in their order.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
-
-use futures_util::future::join_all;
 
 use super::decode::Decoder;
+use super::flight::{Flight, Pending};
 use super::row::{self, Parsed};
 use super::rows::{Row, Rows};
 use super::{Format, ImportOptions, Target, Transfer, stops};
@@ -21,18 +15,15 @@ use crate::{
     domain::{Entity, RecordId, TenantSlug, tenant::slugify},
     service::{
         Caller, Code, Error, Result, Scope, TenantAccess,
-        records::{Action, Operation, OutcomeKind, Records},
+        records::{Action, Operation, Records},
         tenants::Tenants,
     },
 };
 
-/// Rows that are written at once.
-const FLIGHT_ROWS: usize = 256;
+/// Rows that are read before they are written.
+const FLIGHT_ROWS: usize = 2_000;
 /// Or as many bytes of them.
 const FLIGHT_BYTES: usize = 4 << 20;
-/// A queue that is full for a moment is asked again so often before the import stops.
-const BUSY_TRIES: u32 = 50;
-const BUSY_WAIT: Duration = Duration::from_millis(100);
 
 /// What an import did.
 #[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
@@ -76,9 +67,7 @@ pub struct Importer {
     rows: Rows,
     known: HashMap<TenantSlug, Known>,
     access: Option<TenantAccess>,
-    flight: Vec<Pending>,
-    flight_bytes: usize,
-    in_flight: HashSet<(String, String, String)>,
+    flight: Flight,
     report: ImportReport,
 }
 
@@ -87,12 +76,6 @@ struct Known {
     access: TenantAccess,
     /// What the rows called it.
     value: String,
-}
-
-struct Pending {
-    line: u64,
-    access: TenantAccess,
-    operation: Operation,
 }
 
 impl Importer {
@@ -120,14 +103,13 @@ impl Importer {
             rows,
             known: HashMap::new(),
             access,
-            flight: Vec::new(),
-            flight_bytes: 0,
-            in_flight: HashSet::new(),
+            flight: Flight::default(),
             report: ImportReport::default(),
         })
     }
 
-    /// Takes the next piece of the body.
+    /// Takes the next piece of the body. After an error the import is over; give
+    /// the error to [`Importer::stop`].
     pub async fn push(&mut self, mut piece: &[u8]) -> Result<()> {
         let mut plain = Vec::new();
         while !piece.is_empty() {
@@ -147,18 +129,45 @@ impl Importer {
 
     /// Ends the import: what is under way is written, and the whole is told.
     pub async fn finish(mut self) -> Result<ImportReport> {
+        match self.end().await {
+            Ok(()) => {
+                self.report.errors.sort_by_key(|error| error.line);
+                Ok(self.report)
+            }
+            Err(error) => Err(self.stop(error).await),
+        }
+    }
+
+    async fn end(&mut self) -> Result<()> {
         let mut plain = Vec::new();
         let ended = self.decoder.finish(&mut plain);
         self.plain(&plain).await?;
-        if ended.is_ok()
-            && let Some(row) = self.rows.last()?
-        {
+        ended?;
+        if let Some(row) = self.rows.last()? {
             self.row(row).await?;
         }
-        self.flush().await?;
-        ended?;
-        self.report.errors.sort_by_key(|error| error.line);
-        Ok(self.report)
+        self.flush().await
+    }
+
+    /// Breaks the import off: what was read whole before is written still, where
+    /// the store takes it. The error then says how far the import came.
+    pub async fn stop(mut self, error: Error) -> Error {
+        let error = match stops(&error) {
+            true => error,
+            false => self.flush().await.err().unwrap_or(error),
+        };
+        let report = &self.report;
+        let mut error = error
+            .with("rows", report.rows)
+            .with("created", report.created)
+            .with("updated", report.updated)
+            .with("unchanged", report.unchanged)
+            .with("failed", report.failed);
+        error.detail.push_str(&format!(
+            " The import stopped there: of {} rows read, {} were created, {} updated and {} unchanged before.",
+            report.rows, report.created, report.updated, report.unchanged
+        ));
+        error
     }
 
     async fn plain(&mut self, mut plain: &[u8]) -> Result<()> {
@@ -182,7 +191,10 @@ impl Importer {
         let id_field = self.options.id_field.as_deref();
         let parsed = row
             .json
-            .and_then(|json| row::parse(&json, id_field, tenant_field))
+            .and_then(|json| match self.options.format {
+                Format::Ndjson => row::parse(&json, id_field, tenant_field),
+                Format::Csv => row::parse_data(&json, id_field, tenant_field),
+            })
             .and_then(|parsed| check_id(&parsed).map(|()| parsed));
         let parsed = match parsed {
             Ok(parsed) => parsed,
@@ -204,29 +216,18 @@ impl Importer {
         let entity = parsed
             .entity
             .unwrap_or_else(|| self.entity.name.to_string());
-        if let Some(id) = &parsed.id {
-            let record = (access.tenant().to_owned(), entity.clone(), id.clone());
-            if self.in_flight.contains(&record) {
-                self.flush().await?;
-            }
-            self.in_flight.insert(record);
-        }
-        self.flight_bytes += parsed.data.len();
-        self.flight.push(Pending {
-            line,
-            access,
-            operation: Operation {
-                entity,
-                action: Action::Import {
-                    id: parsed.id,
-                    restored: parsed.restored,
-                },
-                body: parsed.data.into(),
-                if_match: None,
-                if_none_match: None,
+        let operation = Operation {
+            entity,
+            action: Action::Import {
+                id: parsed.id,
+                restored: parsed.restored,
             },
-        });
-        if self.flight.len() >= FLIGHT_ROWS || self.flight_bytes >= FLIGHT_BYTES {
+            body: parsed.data.into(),
+            if_match: None,
+            if_none_match: None,
+        };
+        self.flight.add(&access, Pending { line, operation });
+        if self.flight.rows() >= FLIGHT_ROWS || self.flight.bytes() >= FLIGHT_BYTES {
             self.flush().await?;
         }
         Ok(())
@@ -234,26 +235,14 @@ impl Importer {
 
     /// Writes the rows in flight and waits for all of them.
     async fn flush(&mut self) -> Result<()> {
-        let flight = std::mem::take(&mut self.flight);
-        self.in_flight.clear();
-        self.flight_bytes = 0;
-        let records = self.records.clone();
-        let written = join_all(flight.iter().map(|pending| write(&records, pending))).await;
-        let mut stopped = None;
-        for (pending, written) in flight.iter().zip(written) {
-            match written {
-                Ok(OutcomeKind::Created) => self.report.created += 1,
-                Ok(OutcomeKind::Unchanged) => self.report.unchanged += 1,
-                Ok(OutcomeKind::Updated | OutcomeKind::Deleted) => self.report.updated += 1,
-                Err(error) if stops(&error) => stopped = Some(error),
-                Err(error) => self.fail(pending.line, reason_of(&error)),
-            }
+        let landed = std::mem::take(&mut self.flight).land(&self.records).await;
+        self.report.created += landed.created;
+        self.report.updated += landed.updated;
+        self.report.unchanged += landed.unchanged;
+        for (line, error) in landed.failed {
+            self.fail(line, reason_of(&error));
         }
-        stopped.map_or(Ok(()), |error| {
-            Err(error
-                .with("created", self.report.created)
-                .with("updated", self.report.updated))
-        })
+        landed.stopped.map_or(Ok(()), Err)
     }
 
     fn fail(&mut self, line: u64, reason: String) {
@@ -340,31 +329,14 @@ fn check_id(parsed: &Parsed) -> Result<(), String> {
     }
 }
 
-async fn write(records: &Records, pending: &Pending) -> Result<OutcomeKind> {
-    let operations = std::slice::from_ref(&pending.operation);
-    let mut tries = 0;
-    loop {
-        match records.apply(&pending.access, operations).await {
-            Ok(outcomes) => {
-                let first = outcomes.first().map(|outcome| outcome.kind);
-                return first.ok_or_else(|| Error::internal("an import without an outcome"));
-            }
-            Err(error) if error.retry_after_s.is_some() && tries < BUSY_TRIES => {
-                tries += 1;
-                tokio::time::sleep(BUSY_WAIT).await;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
 /// The problem in one line, its fields included.
 fn reason_of(error: &Error) -> String {
     let mut reason = error.detail.clone();
     let fields = ["errors", "problems"]
         .iter()
         .find_map(|name| error.members.get(*name)?.as_array());
-    for field in fields.into_iter().flatten().take(3) {
+    // The detail has the first one already.
+    for field in fields.into_iter().flatten().skip(1).take(2) {
         let part = |name: &str| field[name].as_str().unwrap_or_default();
         reason.push_str(&format!(" {} {};", part("pointer"), part("message")));
     }

@@ -3,6 +3,7 @@
 mod columns;
 mod decode;
 mod export;
+mod flight;
 mod import;
 mod row;
 mod rows;

@@ -33,7 +33,7 @@ pub(super) struct Parsed {
 
 type Members<'a> = BTreeMap<String, &'a RawValue>;
 
-/// Reads a row; the error says what is wrong with it.
+/// Reads a row that may be a line of an export; the error says what is wrong with it.
 pub(super) fn parse(
     json: &[u8],
     id_field: Option<&str>,
@@ -43,10 +43,28 @@ pub(super) fn parse(
     if members.keys().map(String::as_str).eq(EXPORTED) {
         return exported(&members, tenant_field);
     }
+    data(json, &members, id_field, tenant_field)
+}
+
+/// Reads a row that is a record's data and nothing else.
+pub(super) fn parse_data(
+    json: &[u8],
+    id_field: Option<&str>,
+    tenant_field: Option<&str>,
+) -> Result<Parsed, String> {
+    data(json, &members(json)?, id_field, tenant_field)
+}
+
+fn data(
+    json: &[u8],
+    members: &Members<'_>,
+    id_field: Option<&str>,
+    tenant_field: Option<&str>,
+) -> Result<Parsed, String> {
     let id = match id_field {
         None => None,
         Some(field) => {
-            let id = text_of(&members, field, "id_field")?;
+            let id = text_of(members, field, "id_field")?;
             Some(id.ok_or_else(|| format!("has no id: the field {field:?} is missing or empty"))?)
         }
     };
@@ -54,7 +72,7 @@ pub(super) fn parse(
         entity: None,
         id,
         restored: None,
-        tenant: tenant_of(&members, tenant_field)?,
+        tenant: tenant_of(members, tenant_field)?,
         data: json.to_vec(),
     })
 }
