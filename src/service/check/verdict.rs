@@ -6,10 +6,7 @@ use super::{Kind, PAUSE, Run, TRIES_MAX, quiet};
 use crate::{
     domain::{RecordId, record::parse_strict},
     service::{Result, apps::AppState, records::rows},
-    store::{
-        Batch, Condition, Key, StoreError, Tree, Value, codec,
-        keys::TenantKeys,
-    },
+    store::{Batch, Condition, Key, StoreError, Tree, Value, codec, keys::TenantKeys},
 };
 
 /// Which index row of which record is in question.
@@ -50,6 +47,15 @@ impl Run<'_> {
     pub(super) async fn judge(&mut self, suspect: &Suspect<'_>) -> Result<()> {
         for _ in 0..TRIES_MAX {
             let state = self.apps.refresh().await?;
+            let Suspect {
+                keys,
+                entity,
+                index,
+                ..
+            } = suspect;
+            if !self.kept(&state, keys, entity, Some(index)).await? {
+                return Ok(());
+            }
             let before = self.core.engine.generation(&suspect.row);
             let look = self.look(&state, suspect).await?;
             if !quiet(before, self.core.engine.generation(&suspect.row)) {
@@ -79,12 +85,28 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Whether the tenant is there and the entity and index are kept by every
+    /// write: rows of those on their way out agree with nothing.
+    pub(super) async fn kept(
+        &self,
+        state: &AppState,
+        keys: &TenantKeys,
+        entity: &str,
+        index: Option<&str>,
+    ) -> Result<bool> {
+        let tenant = self.core.engine.get(Tree::Hot, &keys.tenant_row()).await?;
+        let Ok(entity) = state.entity(entity) else {
+            return Ok(false);
+        };
+        let kept = index.is_none_or(|name| {
+            let mut maintained = state.maintained(entity);
+            maintained.any(|m| m.index.name.as_str() == name)
+        });
+        Ok(tenant.is_some() && kept)
+    }
+
     async fn look(&self, state: &AppState, suspect: &Suspect<'_>) -> Result<Look> {
-        let found = self
-            .core
-            .engine
-            .get(suspect.tree, &suspect.row)
-            .await?;
+        let found = self.core.engine.get(suspect.tree, &suspect.row).await?;
         let Some(own) = self.claim(state, suspect, &suspect.id).await? else {
             return Ok(Look::Fine);
         };
