@@ -12,7 +12,10 @@ pub mod keys;
 pub mod operators;
 pub mod passwords;
 pub mod records;
+pub mod stats;
 pub mod tenants;
+#[cfg(test)]
+mod testing;
 pub mod transfer;
 
 use std::sync::Arc;
