@@ -6,8 +6,16 @@ use crate::{
     base::Clock,
     config::Config,
     service::{
-        Core, Result, apps::Apps, auth::Auth, check::Check, keys::Keys, operators::Operators,
-        passwords::Passwords, records::Records, tenants::Tenants, transfer::Transfer,
+        Core, Result,
+        apps::Apps,
+        auth::Auth,
+        check::Check,
+        keys::{KeyCache, Keys},
+        operators::Operators,
+        passwords::Passwords,
+        records::Records,
+        tenants::Tenants,
+        transfer::Transfer,
     },
     store::OpenStore,
 };
@@ -49,15 +57,22 @@ impl App {
         let apps = Arc::new(Apps::load(core.clone()).await?);
         let passwords = Arc::new(Passwords::new(&config.auth)?);
         let records = Arc::new(Records::new(core.clone(), apps.clone()));
-        let tenants = Arc::new(Tenants::new(core.clone()));
+        let key_cache = Arc::new(KeyCache::default());
+        let keys = Arc::new(Keys::new(core.clone(), key_cache.clone()));
+        let tenants = Arc::new(Tenants::new(core.clone(), key_cache));
         Ok(Self {
-            auth: Arc::new(Auth::new(core.clone(), &config.auth, passwords.clone())),
+            auth: Arc::new(Auth::new(
+                core.clone(),
+                &config.auth,
+                keys.clone(),
+                passwords.clone(),
+            )),
             check: Arc::new(Check::new(
                 core.clone(),
                 apps.clone(),
                 store.maintenance.clone(),
             )),
-            keys: Arc::new(Keys::new(core.clone())),
+            keys,
             operators: Arc::new(Operators::new(core.clone(), passwords)),
             transfer: Arc::new(Transfer::new(
                 core.clone(),

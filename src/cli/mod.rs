@@ -10,6 +10,7 @@ mod args;
 mod client;
 mod commands;
 mod import;
+mod logging;
 mod manual;
 mod output;
 mod password;

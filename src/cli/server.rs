@@ -1,15 +1,34 @@
-//! PLACEHOLDER, to be replaced at the merge: the four places where the command
-//! line meets the layers that other branches write. Each function says which
-//! call takes its place; nothing else in `cli/` names those layers.
+//! The server inside this process: the store opened, the services built, HTTP on
+//! top, upkeep beside it. `serve` runs it until it is told to stop; a command
+//! that finds no server running has one of its own for as long as it takes.
 
-use std::net::SocketAddr;
-use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::{
+    net::{SocketAddr, TcpListener},
+    os::unix::net::UnixListener,
+    path::Path,
+    sync::{Arc, mpsc},
+    thread::JoinHandle,
+};
 
-use anyhow::{Result, bail};
+use actix_web::rt::{System, spawn};
+use anyhow::{Context as _, Result, anyhow};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::signal::unix::{SignalKind, signal};
 
-use crate::base::Lock;
-use crate::config::Config;
+use super::logging;
+use crate::{
+    app::App,
+    base::{Lock, SystemClock, socket},
+    config::Config,
+    http::server::{Listeners, Stopper, start},
+    jobs::background::Background,
+    store::{self, CommitterOptions, OpenStore, StoreOptions},
+};
+
+/// The store's folder within the data folder.
+const STORE_FOLDER: &str = "store";
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
 
 /// The server inside this process.
 pub trait InProcess: Send {
@@ -17,42 +36,146 @@ pub trait InProcess: Send {
     fn stop(self: Box<Self>) -> Result<()>;
 }
 
-/// The app file that `init` writes: `crate::domain::EXAMPLE_APP`.
-pub const EXAMPLE_APP: &str = r#"# The entities of this app.
-[entity.ticket]
-title = "subject"
-
-[entity.ticket.schema]
-required = ["subject", "status", "opened_at"]
-properties.subject = { type = "string", maxLength = 200 }
-properties.status = { enum = ["open", "pending", "closed"] }
-properties.opened_at = { type = "string", format = "date-time" }
-
-[[entity.ticket.index]]
-name = "by_status"
-fields = ["status", "opened_at"]
-"#;
-
-/// Builds the app and serves it on `listener` until stopped:
-/// `Ok(Box::new(crate::http::serve_socket(config, listener)?))`. The caller holds
-/// the folder's lock.
-pub fn serve_socket(_config: &Config, _listener: UnixListener) -> Result<Box<dyn InProcess>> {
-    bail!("this build has no server inside")
+/// Builds the app and serves it on `listener` until stopped. The caller holds the
+/// folder's lock.
+pub fn serve_socket(config: &Config, listener: UnixListener) -> Result<Box<dyn InProcess>> {
+    let store = open(config)?;
+    let mut config = config.clone();
+    // One command at a time asks.
+    config.server.workers = 1;
+    let (ready, started) = mpsc::channel();
+    let thread = std::thread::spawn(move || {
+        let listeners = Listeners {
+            tcp: None,
+            socket: listener,
+        };
+        System::new().block_on(run(config, store, listeners, |stopper| {
+            // The other end waits for exactly this.
+            let _ = ready.send(stopper);
+        }))
+    });
+    match started.recv() {
+        Ok(stopper) => Ok(Box::new(OwnThread { stopper, thread })),
+        // It ended before it was ready; its own error says why.
+        Err(_) => Err(joined(thread)
+            .err()
+            .unwrap_or_else(|| anyhow!("the server did not start"))),
+    }
 }
 
 /// Serves on `config.server.listen` and on the data folder's socket until SIGTERM
-/// or SIGINT: `crate::http::serve(config, ready)`. `ready` is called with the
-/// bound address when requests are answered on both. The lock is held meanwhile.
-pub fn serve(
-    _config: &Config,
-    _lock: Lock,
-    _ready: Box<dyn FnOnce(SocketAddr) + Send>,
-) -> Result<()> {
-    bail!("this build has no server inside")
+/// or SIGINT. `ready` is called with the bound address when requests are answered
+/// on both. The lock is held meanwhile.
+pub fn serve(config: &Config, lock: Lock, ready: Box<dyn FnOnce(SocketAddr) + Send>) -> Result<()> {
+    logging::start(&config.log)?;
+    let tcp = listen(config.server.listen)?;
+    let address = tcp.local_addr()?;
+    let store = open(config)?;
+    let listeners = Listeners {
+        tcp: Some(tcp),
+        socket: socket::bind(&config.data)
+            .with_context(|| format!("cannot listen in {}", config.data.display()))?,
+    };
+    let data = config.data.clone();
+    let served = System::new().block_on(async {
+        let (mut term, mut interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
+        run(config.clone(), store, listeners, |stopper| {
+            tracing::info!(%address, data = %data.display(), "serving");
+            ready(address);
+            spawn(async move {
+                tokio::select! {
+                    _ = term.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                tracing::info!("stopping");
+                stopper.stop().await;
+            });
+        })
+        .await
+    });
+    // A left socket would be replaced by the next server; it is tidier gone.
+    let _ = socket::remove_if_there(&data.join(socket::SERVER_SOCKET));
+    drop(lock);
+    served
 }
 
-/// Copies the store into a fresh, small one: `crate::store::compact(dir)`. The
-/// caller holds the folder's lock. Answers the bytes on disk before and after.
-pub fn compact(_store: &Path) -> Result<(u64, u64)> {
-    bail!("this build has no server inside")
+/// Copies the store into a fresh, small one. The caller holds the folder's lock.
+/// Answers the bytes on disk before and after.
+pub fn compact(data: &Path) -> Result<(u64, u64)> {
+    Ok(store::compact(&data.join(STORE_FOLDER))?)
+}
+
+/// Serves until stopped; `ready` is called when requests are answered.
+async fn run(
+    config: Config,
+    store: OpenStore,
+    listeners: Listeners,
+    ready: impl FnOnce(Stopper),
+) -> Result<()> {
+    let closing = store.clone();
+    let app = App::build(config, store, Arc::new(SystemClock)).await;
+    let app = Arc::new(app.map_err(|error| {
+        let cause = error.cause.clone().unwrap_or_default();
+        anyhow!("the server cannot start: {error} {cause}")
+    })?);
+    let upkeep = Background::start(app.core.clone(), app.apps.clone(), app.tenants.clone());
+    let running = start(app.clone(), listeners)?;
+    ready(running.stopper());
+    let served = running.server.await;
+    upkeep.stop().await;
+    closing.close();
+    Ok(served?)
+}
+
+struct OwnThread {
+    stopper: Stopper,
+    thread: JoinHandle<Result<()>>,
+}
+
+impl InProcess for OwnThread {
+    fn stop(self: Box<Self>) -> Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        runtime.block_on(self.stopper.stop());
+        joined(self.thread)
+    }
+}
+
+fn joined(thread: JoinHandle<Result<()>>) -> Result<()> {
+    thread
+        .join()
+        .unwrap_or_else(|_| Err(anyhow!("the server broke off")))
+}
+
+fn open(config: &Config) -> Result<OpenStore> {
+    let options = StoreOptions {
+        engine: config.store.engine.clone(),
+        cache_bytes: config.store.cache_bytes,
+        committer: CommitterOptions {
+            queue_batches: config.store.queue_batches_max,
+            cache_bytes: config.store.record_cache_bytes,
+            ..CommitterOptions::default()
+        },
+    };
+    Ok(store::open(&config.data.join(STORE_FOLDER), &options)?)
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let bind = || {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        // A restart may not have to wait for the last one's connections to be forgotten.
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        std::io::Result::Ok(socket.into())
+    };
+    bind().with_context(|| {
+        format!("cannot listen on {address}; --listen or [server] listen chooses another address")
+    })
 }

@@ -1,11 +1,27 @@
-//! Who asks: a middleware finds the caller of each request.
+//! Who asks, and whether the route is for them: a middleware finds the caller of
+//! each request and holds it against the table of permissions.
 
-use std::future::{Ready, ready};
+use std::{
+    future::{Ready, ready},
+    net::IpAddr,
+};
 
-use actix_web::{FromRequest, HttpMessage, HttpRequest, dev::Payload};
+use actix_web::{
+    Error, FromRequest, HttpMessage, HttpRequest, ResponseError,
+    body::{EitherBody, MessageBody},
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    http::{Uri, header},
+    middleware::Next,
+};
 
-use super::problem::Problem;
-use crate::service::Caller;
+use super::{Services, permissions, problem::Problem};
+use crate::service::{self, Caller, Code, unauthenticated};
+
+/// The cookie of a session.
+pub const COOKIE: &str = "tenantry_session";
+
+/// Marks a connection of the data folder's socket.
+pub struct LocalSocket;
 
 /// The caller, as the middleware found it.
 #[derive(Debug, Clone)]
@@ -19,4 +35,131 @@ impl FromRequest for ReqCaller {
         let found = request.extensions().get::<ReqCaller>().cloned();
         ready(Ok(found.unwrap_or(ReqCaller(Caller::Anonymous))))
     }
+}
+
+/// The middleware.
+pub async fn authenticate<B: MessageBody + 'static>(
+    app: Services,
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, Error> {
+    let admitted = match caller(&app, &request).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(ReqCaller(caller.clone()));
+            admit(&request, &caller)
+        }
+        Err(error) => Err(error),
+    };
+    match admitted {
+        Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
+        Err(error) => {
+            let refused = Problem(error).error_response();
+            Ok(request.into_response(refused).map_into_right_body())
+        }
+    }
+}
+
+/// The caller: by the socket, by a bearer token, by a session's cookie, in this
+/// order. A token that is not known is refused, never taken for nobody.
+async fn caller(app: &Services, request: &ServiceRequest) -> service::Result<Caller> {
+    if request.conn_data::<LocalSocket>().is_some() {
+        return Ok(Caller::Local);
+    }
+    if let Some(value) = request.headers().get(header::AUTHORIZATION) {
+        let token = bearer(value.to_str().unwrap_or_default()).ok_or_else(unauthenticated)?;
+        return app.auth.caller_of_token(token).await;
+    }
+    let Some(cookie) = request.cookie(COOKIE) else {
+        return Ok(Caller::Anonymous);
+    };
+    match app.auth.caller_of_token(cookie.value()).await {
+        Ok(caller) => {
+            if !request.method().is_safe() && !from_own_page(request.request()) {
+                return Err(service::Error::new(
+                    Code::ForeignOrigin,
+                    "A change by a session's cookie has to come from a page of this server; programs send the token as `Authorization: Bearer`.",
+                ));
+            }
+            Ok(caller)
+        }
+        // An old cookie is no obstacle to what everybody may do.
+        Err(error) if error.code == Code::Unauthenticated => Ok(Caller::Anonymous),
+        Err(error) => Err(error),
+    }
+}
+
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Holds the request against the table. Whatever is no route goes on to the page
+/// and the answer that nothing is there; a method that the route does not know
+/// goes on to the answer that says so.
+fn admit(request: &ServiceRequest, caller: &Caller) -> service::Result<()> {
+    let Some(pattern) = request.match_pattern() else {
+        return Ok(());
+    };
+    let Some(need) = permissions::need(request.method(), &pattern) else {
+        return Ok(());
+    };
+    let tenant = tenant_in(&pattern, request.path());
+    let loopback = is_local(request.request());
+    permissions::check(need, caller, tenant, loopback)
+}
+
+/// The tenant in a path of `/v1/tenants/{tenant}...`.
+fn tenant_in<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    let rest = pattern
+        .starts_with("/v1/tenants/{tenant}")
+        .then(|| path.strip_prefix("/v1/tenants/"))??;
+    rest.split('/').next()
+}
+
+/// Browsers say where a request comes from: `Origin` with every change, or else
+/// `Sec-Fetch-Site`.
+fn from_own_page(request: &HttpRequest) -> bool {
+    let text = |name: &header::HeaderName| request.headers().get(name)?.to_str().ok();
+    match text(&header::ORIGIN) {
+        Some(origin) => {
+            let origin = origin.parse::<Uri>().ok();
+            let from = origin.as_ref().and_then(Uri::authority);
+            let to = text(&header::HOST);
+            from.is_some_and(|from| to.is_some_and(|to| from.as_str().eq_ignore_ascii_case(to)))
+        }
+        None => text(&header::HeaderName::from_static("sec-fetch-site")) == Some("same-origin"),
+    }
+}
+
+/// Whether the request comes from a program on this machine, and not through a
+/// proxy on it.
+fn is_local(request: &HttpRequest) -> bool {
+    let forwarded = [header::FORWARDED, header::X_FORWARDED_FOR]
+        .iter()
+        .any(|name| request.headers().contains_key(name));
+    let peer = request.peer_addr();
+    peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) && !forwarded
+}
+
+/// The client's address: the connection's, or what a proxy on this machine adds
+/// last to `X-Forwarded-For`.
+pub fn client_address(request: &HttpRequest) -> String {
+    let Some(peer) = request.peer_addr() else {
+        return "local".into();
+    };
+    let peer = peer.ip().to_canonical();
+    let told = request.headers().get_all(header::X_FORWARDED_FOR).last();
+    let told = told.and_then(|value| value.to_str().ok()?.rsplit(',').next());
+    let told = told.and_then(|text| text.trim().parse::<IpAddr>().ok());
+    match told {
+        Some(client) if peer.is_loopback() => client.to_string(),
+        _ => peer.to_string(),
+    }
+}
+
+/// Whether the client reached us over TLS, as a proxy on this machine says.
+pub fn is_secure(request: &HttpRequest) -> bool {
+    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
+    let proto = request.headers().get(header::X_FORWARDED_PROTO);
+    peer.is_some_and(|ip| ip.is_loopback()) && proto.is_some_and(|proto| proto == "https")
 }

@@ -1,10 +1,36 @@
-//! What the server says over HTTP.
+//! What the server says over HTTP: thin handlers, one file a resource, each with
+//! its part of the OpenAPI document. A handler parses, calls one service function
+//! and renders. `routes.rs` puts them together, `server.rs` serves them.
 
+mod answer;
+pub mod app_file;
 pub mod assets;
+pub mod auth;
 pub mod authenticate;
+pub mod batch;
+pub mod body;
+pub mod compress;
+mod conditions;
+pub mod cors;
+pub mod headers;
+pub mod health;
+pub mod keys;
+pub mod metrics;
+pub mod observe;
+pub mod openapi;
+pub mod operators;
+mod page;
+pub mod permissions;
 pub mod problem;
+pub mod records;
+pub mod routes;
+pub mod server;
 pub mod store;
+pub mod tenants;
 pub mod transfer;
 
 /// How a handler answers.
 pub type Answer = Result<actix_web::HttpResponse, problem::Problem>;
+
+/// The services, as handlers get them.
+pub type Services = actix_web::web::Data<crate::app::App>;

@@ -1,9 +1,14 @@
 //! Problems as `application/problem+json` (RFC 9457), and the one table that
 //! gives each code its status and title.
 
-use actix_web::{HttpResponse, ResponseError, http::StatusCode};
+use actix_web::{
+    HttpRequest, HttpResponse, ResponseError,
+    http::{StatusCode, header},
+    web,
+};
 use serde_json::json;
 
+use super::observe;
 use crate::service::{Code, Error};
 
 /// A service's error on its way to the client.
@@ -27,6 +32,7 @@ pub fn status_and_title(code: Code) -> (u16, &'static str) {
     match code {
         Code::BadRequest => (400, "The request is not understood"),
         Code::InvalidJson => (400, "The body is not the JSON that is wanted"),
+        Code::InvalidCursor => (400, "The cursor is not of this query"),
         Code::Unauthenticated => (401, "No known credentials"),
         Code::WrongCredentials => (401, "Wrong email address or password"),
         Code::InsufficientScope => (403, "The API key lacks a scope"),
@@ -34,25 +40,58 @@ pub fn status_and_title(code: Code) -> (u16, &'static str) {
         Code::ForeignOrigin => (403, "The change does not come from our own origin"),
         Code::NotFound => (404, "Nothing is there"),
         Code::MethodNotAllowed => (405, "The route knows no such method"),
+        Code::RequestTimeout => (408, "The request came too slowly"),
         Code::AlreadyExists => (409, "Something of that name exists"),
         Code::UniqueViolation => (409, "Another record has these values"),
+        Code::IndexNotReady => (409, "The index is being built"),
+        Code::WouldDropData => (409, "Applying would drop records"),
+        Code::AppBusy => (409, "An earlier change of the app is under way"),
+        Code::LimitReached => (409, "A limit of the installation is reached"),
         Code::PreconditionFailed => (412, "A precondition did not hold"),
         Code::TooLarge => (413, "More than a limit allows"),
         Code::UnsupportedMediaType => (415, "The content type is not taken here"),
         Code::InvalidRecord => (422, "The record does not fit its entity"),
         Code::QueryNeedsIndex => (422, "No index serves the list"),
-        Code::IndexNotReady => (409, "The index is being built"),
         Code::CountNeedsCounter => (422, "No counter has the count"),
-        Code::InvalidCursor => (400, "The cursor is not of this query"),
         Code::IdempotencyMismatch => (422, "The idempotency key came with another request"),
         Code::InvalidApp => (422, "The app file has mistakes"),
-        Code::WouldDropData => (409, "Applying would drop records"),
-        Code::AppBusy => (409, "An earlier change of the app is under way"),
-        Code::LimitReached => (409, "A limit of the installation is reached"),
         Code::TooManyRequests => (429, "Too many attempts"),
-        Code::RequestTimeout => (408, "The request came too slowly"),
-        Code::Unavailable => (503, "No writes are taken now"),
         Code::Internal => (500, "Something failed inside the server"),
+        Code::Unavailable => (503, "No writes are taken now"),
+    }
+}
+
+impl Problem {
+    /// A request that is not understood.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self(Error::new(Code::BadRequest, detail))
+    }
+
+    fn body(&self, status: u16, title: &str) -> String {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": title,
+            "status": status,
+            "code": self.0.code,
+            "detail": self.0.detail,
+        });
+        if let Some(body) = body.as_object_mut() {
+            body.extend(self.0.members.clone());
+            if let Some(id) = observe::request_id() {
+                body.insert("request_id".into(), id.into());
+            }
+        }
+        body.to_string()
+    }
+
+    /// What only the log is told.
+    fn log(&self) {
+        let (code, cause) = (self.0.code, self.0.cause.as_deref().unwrap_or_default());
+        match code {
+            Code::Internal => tracing::error!(cause, "a request failed inside the server"),
+            Code::Unavailable => tracing::warn!(cause, "a request could not be served"),
+            _ => {}
+        }
     }
 }
 
@@ -63,19 +102,122 @@ impl ResponseError for Problem {
     }
 
     fn error_response(&self) -> HttpResponse {
+        self.log();
         let (status, title) = status_and_title(self.0.code);
-        let mut body = json!({
-            "type": "about:blank",
-            "title": title,
-            "status": status,
-            "code": self.0.code,
-            "detail": self.0.detail,
-        });
-        if let Some(body) = body.as_object_mut() {
-            body.extend(self.0.members.clone());
+        let mut response = HttpResponse::build(self.status_code());
+        response.content_type("application/problem+json");
+        if let Some(seconds) = self.0.retry_after_s {
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
-        HttpResponse::build(self.status_code())
-            .content_type("application/problem+json")
-            .body(body.to_string())
+        if self.0.code == Code::Unauthenticated {
+            response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"tenantry\""));
+        }
+        if matches!(self.0.code, Code::TooLarge | Code::RequestTimeout) {
+            // The rest of the body was not read, so nothing can follow it.
+            response.force_close();
+        }
+        response.body(self.body(status, title))
+    }
+}
+
+/// The answer where no route is.
+pub async fn no_route(request: HttpRequest) -> Result<HttpResponse, Problem> {
+    let detail = format!(
+        "There is no route {} {}; /openapi.json lists them all.",
+        request.method(),
+        request.path()
+    );
+    Err(Problem(Error::new(Code::NotFound, detail)))
+}
+
+/// The answer of a route that does not know the method.
+pub async fn wrong_method(
+    request: HttpRequest,
+    allowed: web::Data<Allowed>,
+) -> Result<HttpResponse, Problem> {
+    let pattern = request.match_pattern().unwrap_or_default();
+    let methods = allowed.0(&pattern);
+    let detail = format!(
+        "{} is not a method of {pattern}; it takes {methods}.",
+        request.method()
+    );
+    let mut answer = Problem(Error::new(Code::MethodNotAllowed, detail)).error_response();
+    if let Ok(value) = header::HeaderValue::from_str(&methods) {
+        answer.headers_mut().insert(header::ALLOW, value);
+    }
+    Ok(answer)
+}
+
+/// The methods of a route's pattern, as `Allow` lists them.
+pub struct Allowed(pub fn(&str) -> String);
+
+/// Makes problems of what actix-web refuses by itself before a handler is called.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config
+        .app_data(web::PathConfig::default().error_handler(|error, _| {
+            Problem::bad_request(format!("The path is not understood: {error}.")).into()
+        }))
+        .app_data(web::QueryConfig::default().error_handler(|error, _| {
+            Problem::bad_request(format!("The query string is not understood: {error}.")).into()
+        }));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use super::*;
+
+    #[test]
+    fn the_table_of_codes() {
+        let codes = [
+            Code::BadRequest,
+            Code::InvalidJson,
+            Code::InvalidCursor,
+            Code::Unauthenticated,
+            Code::WrongCredentials,
+            Code::InsufficientScope,
+            Code::OperatorOnly,
+            Code::ForeignOrigin,
+            Code::NotFound,
+            Code::MethodNotAllowed,
+            Code::RequestTimeout,
+            Code::AlreadyExists,
+            Code::UniqueViolation,
+            Code::IndexNotReady,
+            Code::WouldDropData,
+            Code::AppBusy,
+            Code::LimitReached,
+            Code::PreconditionFailed,
+            Code::TooLarge,
+            Code::UnsupportedMediaType,
+            Code::InvalidRecord,
+            Code::QueryNeedsIndex,
+            Code::CountNeedsCounter,
+            Code::IdempotencyMismatch,
+            Code::InvalidApp,
+            Code::TooManyRequests,
+            Code::Internal,
+            Code::Unavailable,
+        ];
+        let mut table = String::new();
+        for code in codes {
+            let (status, title) = status_and_title(code);
+            let name = serde_json::to_value(code).unwrap();
+            table += &format!("{status} {} {title}\n", name.as_str().unwrap());
+        }
+        insta::assert_snapshot!(table);
+    }
+
+    #[actix_web::test]
+    async fn the_cause_stays_in_the_log() {
+        let problem = Problem(Error::internal("secret path").retry_after(3));
+        let response = problem.error_response();
+        assert_eq!(response.headers().get("retry-after").unwrap(), "3");
+        let body = actix_web::body::to_bytes(response.into_body())
+            .await
+            .unwrap();
+        let text = String::from_utf8(body.to_vec()).unwrap();
+        assert!(!text.contains("secret"), "{text}");
+        assert!(text.contains(r#""code":"internal""#), "{text}");
     }
 }

@@ -4,9 +4,8 @@ use actix_web::{HttpResponse, web};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Answer, authenticate::ReqCaller};
+use super::{Answer, Services, authenticate::ReqCaller, openapi::Refused, routes};
 use crate::{
-    app::App,
     service::{
         check::{CheckOptions, CheckReport},
         stats,
@@ -16,8 +15,12 @@ use crate::{
 
 /// The routes of this file.
 pub fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(web::resource("/v1/store/stats").route(web::get().to(stats)))
-        .service(web::resource("/v1/store/check").route(web::post().to(check)));
+    cfg.service(
+        routes::resource("/v1/store/stats")
+            .route(web::get().to(stats))
+            .route(web::head().to(stats)),
+    )
+    .service(routes::resource("/v1/store/check").route(web::post().to(check)));
 }
 
 /// How to check.
@@ -36,9 +39,9 @@ pub struct CheckQuery {
     get,
     path = "/v1/store/stats",
     tag = "store",
-    responses((status = 200, description = "The store's sizes.", body = Stats))
+    responses((status = 200, description = "The store's sizes.", body = Stats), Refused)
 )]
-pub async fn stats(app: web::Data<App>, ReqCaller(caller): ReqCaller) -> Answer {
+pub async fn stats(app: Services, ReqCaller(caller): ReqCaller) -> Answer {
     let stats = stats::of_store(&caller, app.store.maintenance.clone()).await?;
     Ok(HttpResponse::Ok().json(stats))
 }
@@ -49,10 +52,10 @@ pub async fn stats(app: web::Data<App>, ReqCaller(caller): ReqCaller) -> Answer 
     path = "/v1/store/check",
     tag = "store",
     params(CheckQuery),
-    responses((status = 200, description = "What was read and what is wrong.", body = CheckReport))
+    responses((status = 200, description = "What was read and what is wrong.", body = CheckReport), Refused)
 )]
 pub async fn check(
-    app: web::Data<App>,
+    app: Services,
     ReqCaller(caller): ReqCaller,
     query: web::Query<CheckQuery>,
 ) -> Answer {

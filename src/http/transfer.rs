@@ -1,28 +1,28 @@
 //! Records in bulk over HTTP: the body of an import is read as it comes, an
 //! export is written as it is read.
 
-use std::time::Duration;
-
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use bytes::Bytes;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Answer, authenticate::ReqCaller};
-use crate::{
-    app::App,
-    service::{
-        Caller, Code, Error, Result,
-        transfer::{Format, ImportOptions, ImportReport, Target},
-    },
+use super::{Answer, Services, authenticate::ReqCaller, body, openapi::Refused, routes};
+use crate::service::{
+    Caller, Code, Error, Result,
+    transfer::{Format, ImportOptions, ImportReport, Target},
 };
 
 /// The routes of this file.
 pub fn configure(cfg: &mut web::ServiceConfig) {
-    cfg.service(web::resource("/v1/tenants/{tenant}/import").route(web::post().to(import_tenant)))
-        .service(web::resource("/v1/import").route(web::post().to(import_many)))
-        .service(web::resource("/v1/tenants/{tenant}/export").route(web::get().to(export)));
+    cfg.service(
+        routes::resource("/v1/tenants/{tenant}/import").route(web::post().to(import_tenant)),
+    )
+    .service(routes::resource("/v1/import").route(web::post().to(import_many)))
+    .service(
+        routes::resource("/v1/tenants/{tenant}/export")
+            .route(web::get().to(export))
+            .route(web::head().to(export)),
+    );
 }
 
 /// How to read an import into one tenant.
@@ -82,10 +82,13 @@ pub struct ExportQuery {
         content((String = "application/x-ndjson"), (String = "text/csv")),
         description = "The rows, of any number."
     ),
-    responses((status = 200, description = "What became of the rows.", body = ImportReport))
+    responses(
+        (status = 200, description = "What became of the rows", body = ImportReport),
+        Refused
+    )
 )]
 pub async fn import_tenant(
-    app: web::Data<App>,
+    app: Services,
     ReqCaller(caller): ReqCaller,
     path: web::Path<String>,
     query: web::Query<ImportQuery>,
@@ -114,10 +117,13 @@ pub async fn import_tenant(
         content((String = "application/x-ndjson"), (String = "text/csv")),
         description = "The rows, of any number."
     ),
-    responses((status = 200, description = "What became of the rows.", body = ImportReport))
+    responses(
+        (status = 200, description = "What became of the rows", body = ImportReport),
+        Refused
+    )
 )]
 pub async fn import_many(
-    app: web::Data<App>,
+    app: Services,
     ReqCaller(caller): ReqCaller,
     query: web::Query<ImportManyQuery>,
     request: HttpRequest,
@@ -145,15 +151,18 @@ pub async fn import_many(
     path = "/v1/tenants/{tenant}/export",
     tag = "transfer",
     params(("tenant" = String, Path, description = "The tenant."), ExportQuery),
-    responses((
-        status = 200,
-        description = "The records, one a line; the answer breaks off where the store fails.",
-        content_type = "application/x-ndjson",
-        body = String
-    ))
+    responses(
+        (
+            status = 200,
+            description = "The records, one a line; the answer breaks off where the store fails",
+            content_type = "application/x-ndjson",
+            body = String
+        ),
+        Refused
+    )
 )]
 pub async fn export(
-    app: web::Data<App>,
+    app: Services,
     ReqCaller(caller): ReqCaller,
     path: web::Path<String>,
     query: web::Query<ExportQuery>,
@@ -178,18 +187,17 @@ pub async fn export(
 }
 
 async fn import(
-    app: &App,
+    app: &Services,
     caller: &Caller,
     options: ImportOptions,
     mut payload: web::Payload,
 ) -> Answer {
     let mut importer = app.transfer.import(caller, options).await?;
-    let idle = Duration::from_millis(app.config.server.body_timeout_ms);
     loop {
-        let pushed = match next_piece(&mut payload, idle).await {
+        let pushed = match body::next(app, &mut payload).await {
             Ok(None) => break,
             Ok(Some(piece)) => importer.push(&piece).await,
-            Err(error) => Err(error),
+            Err(problem) => Err(problem.0),
         };
         if let Err(error) = pushed {
             return Err(importer.stop(error).await.into());
@@ -197,25 +205,6 @@ async fn import(
     }
     let report = importer.finish().await?;
     Ok(HttpResponse::Ok().json(report))
-}
-
-/// The next piece of the body; an error where none comes for too long.
-async fn next_piece(payload: &mut web::Payload, idle: Duration) -> Result<Option<Bytes>> {
-    match tokio::time::timeout(idle, payload.next()).await {
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(piece))) => Ok(Some(piece)),
-        Ok(Some(Err(error))) => Err(Error::new(
-            Code::BadRequest,
-            format!("The body broke off: {error}."),
-        )),
-        Err(_) => Err(Error::new(
-            Code::RequestTimeout,
-            format!(
-                "Nothing of the body came for {} ms (body_timeout_ms).",
-                idle.as_millis()
-            ),
-        )),
-    }
 }
 
 fn format(named: Option<Format>, request: &HttpRequest) -> Result<Format> {

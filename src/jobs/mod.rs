@@ -1,1 +1,3 @@
-//! What the server does without being asked: background work.
+//! What the server does without being asked.
+
+pub mod background;

@@ -8,10 +8,13 @@ pub mod apps;
 pub mod auth;
 pub mod check;
 pub mod counts;
+pub mod expiry;
 pub mod keys;
+pub mod limiter;
 pub mod operators;
 pub mod passwords;
 pub mod records;
+mod secret;
 pub mod stats;
 pub mod tenants;
 #[cfg(test)]

@@ -192,6 +192,9 @@ pub fn tenant(slug: &TenantSlug) -> Key {
 /// What every tenant's row begins with; the slug follows.
 pub const TENANTS: &str = "~#tenant#";
 
+/// How many tenants there are.
+pub const TENANT_COUNT: &str = "~#count#tenants";
+
 /// Whose an API key is, by the hex SHA-256 of its secret.
 pub fn api_key_by_hash(hash: &str) -> Key {
     format!("~#key#{hash}").into()

@@ -20,6 +20,7 @@ use crate::cli::output::note;
 use crate::cli::session::make_data_folder;
 use crate::cli::{Context, WrongConfig, password, server};
 use crate::config::{Config, Flags, Sources};
+use crate::domain::EXAMPLE_APP;
 
 const EMAIL: &str = "admin@localhost";
 /// Tenant, name, tickets: one large customer and several small ones, as in life.
@@ -81,7 +82,7 @@ impl Filled {
 fn fill(data: &Path) -> Result<Filled> {
     let client = Client::new(&data.join(socket::SERVER_SOCKET))?;
     let password = password::obtain(false, false, EMAIL)?.text;
-    let first = set_up(&client, server::EXAMPLE_APP.to_owned(), EMAIL, &password)?;
+    let first = set_up(&client, EXAMPLE_APP.to_owned(), EMAIL, &password)?;
     let mut keys = vec![(FIRST_TENANT, first)];
     let mut random = Random(2_026);
     for (tenant, name, tickets) in TENANTS {

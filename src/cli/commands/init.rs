@@ -13,8 +13,9 @@ use crate::cli::args::Init;
 use crate::cli::client::Target;
 use crate::cli::output::note;
 use crate::cli::session::{Session, make_data_folder};
-use crate::cli::{Context, WrongConfig, password, server};
+use crate::cli::{Context, WrongConfig, password};
 use crate::config::{self, Config, Flags, Sources};
+use crate::domain::EXAMPLE_APP;
 
 const APP_FILE: &str = "app.toml";
 const EMAIL: &str = "admin@localhost";
@@ -28,7 +29,7 @@ pub fn run(context: &Context, init: &Init) -> Result<()> {
     };
     write_unless_there(&file, config::COMMENTED_DEFAULT)?;
     let app_file = init.dir.join(APP_FILE);
-    write_unless_there(&app_file, server::EXAMPLE_APP)?;
+    write_unless_there(&app_file, EXAMPLE_APP)?;
     let app = fs::read_to_string(&app_file)
         .with_context(|| format!("cannot read {}", app_file.display()))?;
     let config = load(context, &file)?;

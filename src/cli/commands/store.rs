@@ -13,9 +13,6 @@ use crate::cli::output::{grouped, members, plain};
 use crate::cli::session::running;
 use crate::cli::{Context, Told, server};
 
-/// The store's own folder within the data folder.
-const FOLDER: &str = "store";
-
 pub fn run(context: &Context, command: &Store) -> Result<()> {
     match command {
         Store::Stats => {
@@ -105,7 +102,7 @@ fn compact(context: &Context) -> Result<()> {
         bail!("the server is running and has the store open; stop it first, then compact");
     }
     let lock = Lock::acquire(&config.data, "store compact")?;
-    let (before, after) = server::compact(&config.data.join(FOLDER))?;
+    let (before, after) = server::compact(&config.data)?;
     drop(lock);
     let result = json!({"bytes_before": before, "bytes_after": after});
     context.out.result(&result, || {

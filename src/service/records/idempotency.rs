@@ -39,8 +39,8 @@ pub(super) enum Known {
 /// Where the answer is to be remembered.
 pub(super) struct Place {
     key: Key,
-    /// An answer that expired and was not swept yet.
-    expired: Option<Value>,
+    /// An answer that expired and was not swept yet, and when.
+    expired: Option<(Value, Instant)>,
 }
 
 /// Looks a request's key up.
@@ -61,7 +61,7 @@ pub(super) async fn look_up(
     };
     let remembered: Remembered = codec::decode(&stored)?;
     if remembered.expires_at <= core.clock.now().0 {
-        let expired = Some(stored);
+        let expired = Some((stored, Instant(remembered.expires_at)));
         return Ok(Known::Nothing(Place { key, expired }));
     }
     if remembered.request_hash != request.request_hash {
@@ -105,7 +105,11 @@ impl Place {
             ));
         }
         let condition = match &self.expired {
-            Some(value) => Condition::Value(value.clone()),
+            Some((value, at)) => {
+                // The sweeper would take the new answer for the old one.
+                batch.delete(Tree::Hot, keys::expiry(*at, &self.key));
+                Condition::Value(value.clone())
+            }
             None => Condition::Absent,
         };
         let expectation = batch.expect(Tree::Hot, self.key.clone(), condition);

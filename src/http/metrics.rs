@@ -1,0 +1,207 @@
+//! `/metrics` in the Prometheus text format, for operators and for whoever asks
+//! from the machine itself.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use actix_web::{HttpResponse, web};
+use prometheus::{
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    core::Collector,
+};
+
+use super::{Answer, Services, problem::Problem, routes};
+use crate::{service::Error, store::CommitterMetrics};
+
+/// From a read out of memory to a bulk import.
+const SECONDS: [f64; 12] = [
+    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0,
+];
+
+/// What the server counts of its requests.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    in_flight: IntGauge,
+    started: Instant,
+}
+
+/// One request under way; over when dropped.
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// Counters at 0.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let requests = IntCounterVec::new(
+            Opts::new("tenantry_http_requests_total", "Requests answered."),
+            &["method", "route", "status"],
+        )?;
+        let durations = HistogramVec::new(
+            HistogramOpts::new(
+                "tenantry_http_request_duration_seconds",
+                "Time from a request's head to the head of its answer.",
+            )
+            .buckets(SECONDS.to_vec()),
+            &["route"],
+        )?;
+        let in_flight = IntGauge::new(
+            "tenantry_http_requests_in_flight",
+            "Requests that are being answered.",
+        )?;
+        let own: [Box<dyn Collector>; 3] = [
+            Box::new(requests.clone()),
+            Box::new(durations.clone()),
+            Box::new(in_flight.clone()),
+        ];
+        for collector in own {
+            registry.register(collector)?;
+        }
+        Ok(Self {
+            registry,
+            requests,
+            durations,
+            in_flight,
+            started: Instant::now(),
+        })
+    }
+
+    /// A request begins.
+    pub fn in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// A request was answered. Methods are few, and whatever is none is "other".
+    pub fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
+        let known = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+        let method = if known.contains(&method) {
+            method
+        } else {
+            "other"
+        };
+        let labels = [method, route, &status.to_string()];
+        self.requests.with_label_values(&labels).inc();
+        self.durations
+            .with_label_values(&[route])
+            .observe(took.as_secs_f64());
+    }
+
+    /// The text of `/metrics`.
+    fn text(&self, store: &CommitterMetrics) -> prometheus::Result<String> {
+        let mut out = Vec::new();
+        TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
+        let mut text = String::from_utf8_lossy(&out).into_owned();
+        let mut add = |kind: &str, name: &str, help: &str, value: f64| {
+            text += &format!(
+                "# HELP tenantry_{name} {help}\n# TYPE tenantry_{name} {kind}\ntenantry_{name} {value}\n"
+            );
+        };
+        let read = |counter: &AtomicU64| counter.load(Relaxed) as f64;
+        for (name, help, counter) in [
+            (
+                "store_groups_total",
+                "Groups of batches written, each with one sync.",
+                &store.groups,
+            ),
+            ("store_batches_total", "Batches written.", &store.batches),
+            (
+                "store_conflicts_total",
+                "Batches refused because an expectation did not hold.",
+                &store.conflicts,
+            ),
+            (
+                "store_written_bytes_total",
+                "Bytes of keys and values written.",
+                &store.bytes,
+            ),
+            (
+                "store_keys_read_total",
+                "Keys read by gets and scans.",
+                &store.keys_read,
+            ),
+            (
+                "store_cache_hits_total",
+                "Reads answered from the record cache.",
+                &store.cache_hits,
+            ),
+            (
+                "store_cache_misses_total",
+                "Reads that went to the engine.",
+                &store.cache_misses,
+            ),
+        ] {
+            add("counter", name, help, read(counter));
+        }
+        let sync = read(&store.sync_us) / 1e6;
+        add(
+            "counter",
+            "store_sync_seconds_total",
+            "Time spent writing and syncing.",
+            sync,
+        );
+        let waiting = read(&store.waiting);
+        add(
+            "gauge",
+            "store_waiting_batches",
+            "Batches that waited when the last group was done.",
+            waiting,
+        );
+        let uptime = self.started.elapsed().as_secs_f64();
+        add("gauge", "uptime_seconds", "Time since the start.", uptime);
+        if let Some(bytes) = resident_bytes() {
+            add(
+                "gauge",
+                "resident_memory_bytes",
+                "Memory of the process in RAM.",
+                bytes,
+            );
+        }
+        text += &format!(
+            "# HELP tenantry_build_info The version that runs.\n# TYPE tenantry_build_info gauge\ntenantry_build_info{{version=\"{}\"}} 1\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        Ok(text)
+    }
+}
+
+/// Linux tells it in kB; other systems do not have the file.
+fn resident_bytes() -> Option<f64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024.0)
+}
+
+/// The routes.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config.service(
+        routes::resource("/metrics")
+            .route(web::get().to(show))
+            .route(web::head().to(show)),
+    );
+}
+
+/// Metrics in the Prometheus text format.
+#[utoipa::path(
+    get, path = "/metrics", tag = "server",
+    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"))
+)]
+pub async fn show(app: Services, metrics: web::Data<Metrics>) -> Answer {
+    let text = metrics.text(&app.store.metrics);
+    let text = text.map_err(|error| Problem(Error::internal(error)))?;
+    Ok(HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(text))
+}

@@ -1,0 +1,283 @@
+//! `/openapi.json`, made from the handlers, and the shapes that are spliced from
+//! stored bytes and therefore exist as types only here.
+
+use actix_web::{HttpResponse, web};
+use serde::Serialize;
+use utoipa::{
+    IntoResponses, Modify, OpenApi, ToSchema,
+    openapi::{
+        self,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+
+use super::{
+    Answer, app_file, auth, batch, health, keys, metrics, operators, records, routes, store,
+    tenants, transfer,
+};
+
+/// The document.
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Tenantry",
+        description = "Tenants' records on one machine: no query ever scans.",
+    ),
+    paths(
+        health::healthz,
+        health::readyz,
+        metrics::show,
+        document,
+        auth::login,
+        auth::logout,
+        auth::me,
+        operators::list,
+        operators::add,
+        operators::set_password,
+        operators::remove,
+        app_file::show,
+        app_file::apply,
+        app_file::versions,
+        app_file::rollback,
+        tenants::list,
+        tenants::create,
+        tenants::get,
+        tenants::change,
+        tenants::delete,
+        keys::list,
+        keys::create,
+        keys::revoke,
+        records::list,
+        records::create,
+        records::get,
+        records::put,
+        records::patch,
+        records::delete,
+        batch::batch,
+        transfer::import_tenant,
+        transfer::import_many,
+        transfer::export,
+        store::stats,
+        store::check,
+    ),
+    tags(
+        (name = "records", description = "Tenants' records"),
+        (name = "tenants", description = "Customer accounts and their API keys"),
+        (name = "app", description = "The app file: entities, schemas, indexes"),
+        (name = "auth", description = "Sign in, sign out, who am I"),
+        (name = "operators", description = "The people who run the installation"),
+        (name = "transfer", description = "Import and export"),
+        (name = "store", description = "The store: its size, and whether it is whole"),
+        (name = "server", description = "The server itself"),
+    ),
+    security(("bearer" = []), ("session" = [])),
+    modifiers(&Security)
+)]
+pub struct Document;
+
+struct Security;
+
+impl Modify for Security {
+    fn modify(&self, document: &mut openapi::OpenApi) {
+        let components = document.components.get_or_insert_with(Default::default);
+        let bearer = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "A tenant's API key (tk_...) or a session token (ts_...)",
+            ))
+            .build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let cookie = ApiKey::Cookie(ApiKeyValue::with_description(
+            "tenantry_session",
+            "The session of a browser; changes have to come from the server's own origin",
+        ));
+        components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
+    }
+}
+
+/// The routes.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config.service(
+        routes::resource("/openapi.json")
+            .route(web::get().to(document))
+            .route(web::head().to(document)),
+    );
+}
+
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "server", security(()),
+    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value))
+)]
+pub async fn document() -> Answer {
+    Ok(HttpResponse::Ok().json(Document::openapi()))
+}
+
+/// The client's own JSON object; its entity's schema says what is in it.
+#[derive(Serialize, ToSchema)]
+#[schema(value_type = Object)]
+pub struct Data(serde_json::Value);
+
+/// A record.
+#[derive(Serialize, ToSchema)]
+pub struct Record {
+    /// Its id within the tenant and the entity.
+    id: String,
+    /// Counts its writes, from 1.
+    version: u64,
+    /// When it was made, RFC 3339.
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// When it was last written, RFC 3339.
+    #[schema(format = DateTime)]
+    updated_at: String,
+    /// `hot` or `archive`.
+    tier: String,
+    /// The client's JSON.
+    data: Data,
+}
+
+/// A page of records.
+#[derive(Serialize, ToSchema)]
+pub struct RecordList {
+    /// The records.
+    items: Vec<Record>,
+    /// Gives the next page; null on the last one.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+    /// What the list cost.
+    units: Units,
+    /// All matching records, where `count=true` asked for it.
+    #[schema(nullable = false)]
+    count: Option<u64>,
+    /// How the list was answered, where `explain=true` asked for it.
+    #[schema(nullable = false)]
+    explain: Option<Explain>,
+}
+
+/// What a list cost.
+#[derive(Serialize, ToSchema)]
+pub struct Units {
+    /// Units of 4 KiB read.
+    read: u64,
+}
+
+/// How a list was answered.
+#[derive(Serialize, ToSchema)]
+pub struct Explain {
+    /// The index, or `id` or `created_at` for the record's own order.
+    index: String,
+    /// Rows of that order read.
+    keys_read: u64,
+    /// Records fetched.
+    records_read: u64,
+    /// Records given.
+    records_returned: u64,
+    /// Units of 4 KiB read.
+    read_units: u64,
+}
+
+/// Operations that are carried out all or none.
+#[derive(Serialize, ToSchema)]
+pub struct Batch {
+    /// 1 to 100 of them, no two on the same record.
+    operations: Vec<BatchOperation>,
+}
+
+/// One operation.
+#[derive(Serialize, ToSchema)]
+pub struct BatchOperation {
+    /// `create`, `put`, `patch` or `delete`.
+    op: String,
+    /// The record's entity.
+    entity: String,
+    /// The record's id; a creation may leave it out.
+    #[schema(nullable = false)]
+    id: Option<String>,
+    /// The record's data, or the patch.
+    #[schema(nullable = false)]
+    data: Option<Data>,
+    /// As the header `If-Match`.
+    #[schema(nullable = false)]
+    if_match: Option<String>,
+    /// As the header `If-None-Match`.
+    #[schema(nullable = false)]
+    if_none_match: Option<String>,
+}
+
+/// What a batch did.
+#[derive(Serialize, ToSchema)]
+pub struct BatchDone {
+    /// In the order of the operations.
+    items: Vec<OperationDone>,
+}
+
+/// What one operation did.
+#[derive(Serialize, ToSchema)]
+pub struct OperationDone {
+    /// `created`, `updated` or `deleted`.
+    done: String,
+    /// The record's entity.
+    entity: String,
+    /// The record's id.
+    id: String,
+    /// The record as it is now; null where it was deleted.
+    #[schema(required = true)]
+    record: Option<Record>,
+}
+
+/// A problem (RFC 9457). Members beyond these depend on the code.
+#[derive(Serialize, ToSchema)]
+pub struct ProblemDocument {
+    /// `about:blank`: the code tells more.
+    r#type: String,
+    /// What the code means.
+    title: String,
+    /// The HTTP status.
+    status: u16,
+    /// The stable code.
+    code: String,
+    /// What was wrong, where, and what to do next.
+    detail: String,
+    /// The request's id, as in the header `X-Request-Id` and in the log.
+    request_id: String,
+}
+
+/// What a route answers when it does not do what was asked.
+#[derive(IntoResponses)]
+pub enum Refused {
+    /// The problem, with a stable code
+    #[response(status = "4XX", content_type = "application/problem+json")]
+    Client(#[to_schema] ProblemDocument),
+    /// The server cannot now; nothing was lost
+    #[response(status = "5XX", content_type = "application/problem+json")]
+    Server(#[to_schema] ProblemDocument),
+}
+
+/// The versions of the app file that are kept.
+#[derive(Serialize, ToSchema)]
+pub struct Versions {
+    /// Newest first.
+    items: Vec<crate::service::apps::VersionView>,
+    /// Always null: all are in `items`.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+}
+
+/// The process lives.
+#[derive(Serialize, ToSchema)]
+pub struct Health {
+    /// `ok`
+    status: String,
+    /// The server's version.
+    version: String,
+}
+
+/// Whether the server takes requests of every kind.
+#[derive(Serialize, ToSchema)]
+pub struct Readiness {
+    /// `ready` or `not ready`
+    status: String,
+    /// Why not.
+    reasons: Vec<String>,
+}

@@ -1,0 +1,32 @@
+//! All routes and the middleware around them, put together once.
+
+use actix_web::{Resource, web};
+
+use super::{
+    app_file, auth, batch, health, keys, metrics, openapi, operators, page, problem, records,
+    store, tenants, transfer,
+};
+
+/// A resource that answers methods it does not know with 405 and `Allow`.
+pub fn resource(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(problem::wrong_method))
+}
+
+/// Every route.
+pub fn configure(config: &mut web::ServiceConfig) {
+    config
+        .configure(problem::configure)
+        .configure(health::configure)
+        .configure(metrics::configure)
+        .configure(openapi::configure)
+        .configure(auth::configure)
+        .configure(operators::configure)
+        .configure(app_file::configure)
+        .configure(tenants::configure)
+        .configure(keys::configure)
+        .configure(records::configure)
+        .configure(batch::configure)
+        .configure(transfer::configure)
+        .configure(store::configure)
+        .default_service(web::to(page::serve));
+}

@@ -1,0 +1,23 @@
+//! Secrets that we make: random, shown once, kept as a hash.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use sha2::{Digest, Sha256};
+
+use super::{Error, Result};
+
+/// Random bytes of a secret.
+const BYTES: usize = 32;
+
+/// A new secret: `prefix` and 32 random bytes in base64url.
+pub fn make(prefix: &str) -> Result<String> {
+    let mut bytes = [0; BYTES];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| Error::internal(format!("no random numbers: {error}")))?;
+    Ok(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)))
+}
+
+/// What is stored of a secret: its SHA-256 in hex.
+pub fn hash(secret: &str) -> String {
+    let digest = Sha256::digest(secret.as_bytes());
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
