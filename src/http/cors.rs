@@ -4,10 +4,11 @@
 use actix_cors::Cors;
 use actix_web::http::header;
 
-use super::observe;
+use super::{answer, observe};
 use crate::config;
 
-/// The middleware; for servers with at least one origin.
+/// The middleware; left out where there are no origins, since it adds headers to
+/// every answer.
 pub fn cors(settings: &config::Cors) -> Cors {
     let mut cors = Cors::default()
         .block_on_origin_mismatch(false)
@@ -18,6 +19,7 @@ pub fn cors(settings: &config::Cors) -> Cors {
             header::LOCATION,
             header::RETRY_AFTER,
             observe::REQUEST_ID,
+            answer::REPLAYED,
         ])
         .max_age(3600);
     for origin in &settings.origins {

@@ -8,8 +8,8 @@ use std::{
 
 use actix_web::{HttpResponse, web};
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
-    core::Collector,
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 
 use super::{Answer, Services, problem::Problem, routes};
@@ -25,7 +25,7 @@ pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     durations: HistogramVec,
-    in_flight: IntGauge,
+    in_flight: IntGaugeVec,
     started: Instant,
 }
 
@@ -54,9 +54,12 @@ impl Metrics {
             .buckets(SECONDS.to_vec()),
             &["route"],
         )?;
-        let in_flight = IntGauge::new(
-            "tenantry_http_requests_in_flight",
-            "Requests that are being answered.",
+        let in_flight = IntGaugeVec::new(
+            Opts::new(
+                "tenantry_http_requests_in_flight",
+                "Requests that are being answered.",
+            ),
+            &["route"],
         )?;
         let own: [Box<dyn Collector>; 3] = [
             Box::new(requests.clone()),
@@ -76,9 +79,10 @@ impl Metrics {
     }
 
     /// A request begins.
-    pub fn in_flight(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+    pub fn in_flight(&self, route: &str) -> InFlight {
+        let gauge = self.in_flight.with_label_values(&[route]);
+        gauge.inc();
+        InFlight(gauge)
     }
 
     /// A request was answered. Methods are few, and whatever is none is "other".

@@ -1,22 +1,26 @@
 //! Every request seen from outside: its id, its line in the log, its share of the
 //! metrics.
 
-use std::time::Instant;
+use std::{panic::AssertUnwindSafe, time::Instant};
 
 use actix_web::{
-    Error, HttpMessage,
+    Error, HttpMessage, ResponseError,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
+    error::InternalError,
     http::header::{HeaderName, HeaderValue},
     middleware::Next,
     web,
 };
+use futures_util::FutureExt;
 use tracing::Instrument;
 
 use super::{
     authenticate::{ReqCaller, tenant_in},
     metrics::Metrics,
+    problem::Problem,
 };
+use crate::service;
 
 /// The header that carries a request's id, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -52,17 +56,24 @@ async fn answer<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<B>, Error> {
     let started = Instant::now();
     let method = request.method().clone();
-    let in_flight = metrics.in_flight();
-    let mut response = next.call(request).await?;
+    let pattern = request.match_pattern();
+    let route = pattern.as_deref().unwrap_or("none");
+    let in_flight = metrics.in_flight(route);
+    let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;
     drop(in_flight);
+    let mut response = match answered {
+        Ok(response) => response?,
+        Err(_) => {
+            metrics.answered(method.as_str(), route, 500, started.elapsed());
+            return Err(panicked(&id));
+        }
+    };
     // The id was checked, so it always fits a header.
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
     let took = started.elapsed();
     let status = response.status().as_u16();
-    let route = response.request().match_pattern();
-    let route = route.as_deref().unwrap_or("none");
     metrics.answered(method.as_str(), route, status, took);
     let caller = response.request().extensions().get::<ReqCaller>().cloned();
     let caller = caller.map_or_else(|| "anonymous".to_owned(), |c| c.0.credential());
@@ -77,6 +88,18 @@ async fn answer<B: MessageBody + 'static>(
         "answered"
     );
     Ok(response)
+}
+
+/// The answer of a handler that panicked: a defect like others, which must not
+/// look to the client like a broken connection. What it was is logged by the
+/// panic itself.
+fn panicked(id: &str) -> Error {
+    let problem = Problem(service::Error::internal("a handler panicked"));
+    let mut response = problem.error_response();
+    if let Ok(value) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    InternalError::from_response(problem, response).into()
 }
 
 /// The client's own id, where it is one that can stand in logs and headers.
