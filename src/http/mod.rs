@@ -25,7 +25,9 @@ pub mod problem;
 pub mod records;
 pub mod routes;
 pub mod server;
+pub mod store;
 pub mod tenants;
+pub mod transfer;
 
 /// How a handler answers.
 pub type Answer = Result<actix_web::HttpResponse, problem::Problem>;

@@ -12,7 +12,8 @@ use utoipa::{
 };
 
 use super::{
-    Answer, app_file, auth, batch, health, keys, metrics, operators, records, routes, tenants,
+    Answer, app_file, auth, batch, health, keys, metrics, operators, records, routes, store,
+    tenants, transfer,
 };
 
 /// The document.
@@ -54,6 +55,11 @@ use super::{
         records::patch,
         records::delete,
         batch::batch,
+        transfer::import_tenant,
+        transfer::import_many,
+        transfer::export,
+        store::stats,
+        store::check,
     ),
     tags(
         (name = "records", description = "Tenants' records"),
@@ -61,6 +67,8 @@ use super::{
         (name = "app", description = "The app file: entities, schemas, indexes"),
         (name = "auth", description = "Sign in, sign out, who am I"),
         (name = "operators", description = "The people who run the installation"),
+        (name = "transfer", description = "Import and export"),
+        (name = "store", description = "The store: its size, and whether it is whole"),
         (name = "server", description = "The server itself"),
     ),
     security(("bearer" = []), ("session" = [])),

@@ -4,7 +4,7 @@ use actix_web::{Resource, web};
 
 use super::{
     app_file, auth, batch, health, keys, metrics, openapi, operators, page, problem, records,
-    tenants,
+    store, tenants, transfer,
 };
 
 /// A resource that answers methods it does not know with 405 and `Allow`.
@@ -26,5 +26,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .configure(keys::configure)
         .configure(records::configure)
         .configure(batch::configure)
+        .configure(transfer::configure)
+        .configure(store::configure)
         .default_service(web::to(page::serve));
 }

@@ -15,7 +15,10 @@ pub mod operators;
 pub mod passwords;
 pub mod records;
 mod secret;
+pub mod stats;
 pub mod tenants;
+#[cfg(test)]
+mod testing;
 pub mod transfer;
 
 use std::sync::Arc;

@@ -122,6 +122,11 @@ pub fn record_header(value: &Value) -> Result<Bytes> {
     }
 }
 
+/// A counter's stored form.
+pub fn encode_counter(value: i64) -> Value {
+    Bytes::copy_from_slice(&value.to_le_bytes())
+}
+
 /// A counter's value: an i64, little endian.
 pub fn decode_counter(value: Option<&Value>) -> Result<i64> {
     value.map_or(Ok(0), |bytes| {

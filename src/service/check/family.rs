@@ -1,0 +1,255 @@
+//! One entity of one tenant: its records, their rows, its counters.
+
+use bytes::Bytes;
+use serde_json::Value as Json;
+
+use super::{Kind, Run, pages::Pages, quiet, verdict::Suspect};
+use crate::{
+    base::time_of_record_id,
+    domain::{Entity, RecordId, RecordMeta, record::parse_strict},
+    service::{
+        Result,
+        apps::{AppState, Maintained},
+        records::rows,
+    },
+    store::{
+        Key, Scan, Tree, Value, codec,
+        keys::{self, TenantKeys},
+    },
+};
+
+/// What was counted of an entity's records in one tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub records: i64,
+    pub bytes: i64,
+    pub given: i64,
+    /// Records that cannot be read: of them nobody knows the times or the rows.
+    pub damaged: u64,
+}
+
+/// An entity's records in one tree, on the way through them.
+struct Family<'a> {
+    keys: &'a TenantKeys,
+    entity: &'a Entity,
+    tree: Tree,
+    maintained: Vec<Maintained<'a>>,
+    tally: Tally,
+    /// Rows that the records want, of each maintained index.
+    wanted: Vec<u64>,
+}
+
+/// A record, read.
+struct Decoded {
+    id: RecordId,
+    meta: RecordMeta,
+    json: Bytes,
+    data: Json,
+}
+
+impl Run<'_> {
+    /// Checks everything of an entity of a tenant.
+    pub(super) async fn family(
+        &mut self,
+        state: &AppState,
+        keys: &TenantKeys,
+        entity: &Entity,
+    ) -> Result<()> {
+        for tree in Tree::ALL {
+            let prefix = keys.records(&entity.name);
+            let before = self.core.engine.generation(&prefix);
+            let maintained: Vec<_> = state.maintained(entity).collect();
+            let mut family = Family {
+                wanted: vec![0; maintained.len()],
+                keys,
+                entity,
+                tree,
+                maintained,
+                tally: Tally::default(),
+            };
+            self.records(&mut family).await?;
+            for (number, maintained) in family.maintained.iter().enumerate() {
+                let (index, wanted) = (maintained.index, family.wanted[number]);
+                let rows = self.rows(state, keys, entity, index, tree).await?;
+                // As many rows as the records want, and none missing: so none too many.
+                let settled = quiet(before, self.core.engine.generation(&prefix));
+                if !settled || rows != wanted || family.tally.damaged > 0 {
+                    self.trace_rows(keys, entity, index, tree).await?;
+                }
+                if index.count {
+                    self.index_counters(keys, entity, index, tree).await?;
+                }
+            }
+            self.entity_counters(keys, entity, tree, &family.tally, before)
+                .await?;
+        }
+        Ok(())
+    }
+
+    async fn records(&mut self, family: &mut Family<'_>) -> Result<()> {
+        let scan = Scan::prefix(family.tree, family.keys.records(&family.entity.name));
+        let mut pages = Pages::new(&self.core.engine, scan);
+        loop {
+            let page = pages.page().await?;
+            if page.is_empty() {
+                return Ok(());
+            }
+            self.report.keys += page.len() as u64;
+            self.report.records += page.len() as u64;
+            if family.tree == Tree::Archive {
+                self.refuse_twins(&page).await?;
+            }
+            let mut wanted = Vec::new();
+            for (key, value) in &page {
+                match decode(key, value) {
+                    Ok(decoded) => self.record(family, key, value, decoded, &mut wanted),
+                    Err(detail) => {
+                        family.tally.add(key, value, None);
+                        self.damaged(family.tree, key, detail).await?;
+                    }
+                }
+            }
+            self.look_up(family, wanted).await?;
+        }
+    }
+
+    /// A record that is read; its rows are added to `wanted`.
+    fn record(
+        &mut self,
+        family: &mut Family<'_>,
+        key: &Key,
+        value: &Value,
+        decoded: Decoded,
+        wanted: &mut Vec<(usize, RecordId, Key, Value)>,
+    ) {
+        let Decoded {
+            id,
+            meta,
+            json,
+            data,
+        } = decoded;
+        let given = time_of_record_id(id.as_str()) != Some(meta.created_at);
+        family.tally.add(key, value, Some(given));
+        if self.options.schema
+            && let Err(problems) = family.entity.validate(&data, json.len())
+        {
+            let all: Vec<_> = problems
+                .iter()
+                .map(|p| format!("{} {}", p.pointer, p.message).trim().to_owned())
+                .collect();
+            self.report.add(Kind::Schema, key, all.join("; "));
+        }
+        for (number, maintained) in family.maintained.iter().enumerate() {
+            let made = rows::of_index(
+                family.keys,
+                family.entity,
+                maintained.index,
+                family.tree,
+                &id,
+                &meta,
+                &data,
+            );
+            match made {
+                Ok(made) => {
+                    family.wanted[number] += made.len() as u64;
+                    if !maintained.building {
+                        let rows = made.into_iter();
+                        wanted.extend(rows.map(|(row, r)| (number, id.clone(), row, r.value)));
+                    }
+                }
+                Err(error) => self.report.add(Kind::IndexRow, key, error.detail),
+            }
+        }
+    }
+
+    /// Looks up the rows that a page of records wants.
+    async fn look_up(
+        &mut self,
+        family: &Family<'_>,
+        wanted: Vec<(usize, RecordId, Key, Value)>,
+    ) -> Result<()> {
+        let rows: Vec<Key> = wanted.iter().map(|(_, _, row, _)| row.clone()).collect();
+        let found = self.core.engine.get_many(family.tree, &rows).await?;
+        for ((number, id, row, value), found) in wanted.into_iter().zip(found) {
+            if found.as_ref() == Some(&value) {
+                continue;
+            }
+            let suspect = Suspect {
+                keys: family.keys,
+                entity: family.entity.name.as_str(),
+                index: family.maintained[number].index.name.as_str(),
+                tree: family.tree,
+                row,
+                id,
+            };
+            self.judge(&suspect).await?;
+        }
+        Ok(())
+    }
+
+    /// A record that cannot be read, unless it can by now.
+    async fn damaged(&mut self, tree: Tree, key: &Key, detail: String) -> Result<()> {
+        if let Some(value) = self.core.engine.get(tree, key).await?
+            && decode(key, &value).is_err()
+        {
+            self.report.add(Kind::Record, key, detail);
+        }
+        Ok(())
+    }
+
+    /// A record stands in one tree.
+    async fn refuse_twins(&mut self, page: &[(Key, Value)]) -> Result<()> {
+        let keys: Vec<Key> = page.iter().map(|(key, _)| key.clone()).collect();
+        let found = self.core.engine.get_many(Tree::Hot, &keys).await?;
+        for (key, _) in keys.iter().zip(found).filter(|(_, found)| found.is_some()) {
+            let archived = self.core.engine.get(Tree::Archive, key).await?;
+            let hot = self.core.engine.get(Tree::Hot, key).await?;
+            if archived.is_some() && hot.is_some() {
+                let detail = "the record stands in both trees; the hot one is read";
+                self.report.add(Kind::Record, key, detail);
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts an entity's records again, and nothing else.
+    pub(super) async fn tally(
+        &self,
+        keys: &TenantKeys,
+        entity: &Entity,
+        tree: Tree,
+    ) -> Result<Tally> {
+        let mut tally = Tally::default();
+        let scan = Scan::prefix(tree, keys.records(&entity.name));
+        let mut pages = Pages::new(&self.core.engine, scan);
+        while let Some((key, value)) = pages.next().await? {
+            let head = keys::last_segment(&key).zip(codec::decode_record(&value).ok());
+            let given =
+                head.map(|(id, (meta, _))| time_of_record_id(id.as_str()) != Some(meta.created_at));
+            tally.add(&key, &value, given);
+        }
+        Ok(tally)
+    }
+}
+
+impl Tally {
+    /// Adds a record; `given` is `None` where it cannot be read.
+    fn add(&mut self, key: &Key, value: &Value, given: Option<bool>) {
+        self.records += 1;
+        self.bytes += i64::try_from(key.len() + value.len()).unwrap_or(i64::MAX);
+        self.given += i64::from(given == Some(true));
+        self.damaged += u64::from(given.is_none());
+    }
+}
+
+fn decode(key: &Key, value: &Value) -> Result<Decoded, String> {
+    let id = keys::last_segment(key).ok_or("the key does not end in an id")?;
+    let (meta, json) = codec::decode_record(value).map_err(|error| error.to_string())?;
+    let data = parse_strict(&json).map_err(|error| format!("its JSON: {}", error.message))?;
+    Ok(Decoded {
+        id,
+        meta,
+        json,
+        data,
+    })
+}
