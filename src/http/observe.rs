@@ -131,10 +131,13 @@ mod tests {
             .wrap(from_fn(observe));
         let app = test::init_service(app).await;
         let request = test::TestRequest::get().uri("/broken").to_request();
-        let error = test::try_call_service(&app, request).await.unwrap_err();
+        let error = test::try_call_service(&app, request).await.err().unwrap();
         let response = error.error_response();
         assert_eq!(response.status(), 500);
-        let id = response.headers()["x-request-id"]
+        let id = response
+            .headers()
+            .get(REQUEST_ID)
+            .unwrap()
             .to_str()
             .unwrap()
             .to_owned();
