@@ -109,3 +109,48 @@ fn given_id(request: &ServiceRequest) -> Option<String> {
     let fits = !id.is_empty() && id.len() <= ID_BYTES_MAX && id.bytes().all(sane);
     fits.then(|| id.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use actix_web::{App, body::to_bytes, middleware::from_fn, test};
+
+    use super::*;
+
+    async fn broken() -> actix_web::HttpResponse {
+        panic!("a secret in a panic's text")
+    }
+
+    #[actix_web::test]
+    async fn a_panic_in_a_handler_is_answered_and_counted() {
+        let metrics = web::Data::new(Metrics::new().unwrap());
+        let app = App::new()
+            .app_data(metrics.clone())
+            .service(web::resource("/broken").to(broken))
+            .wrap(from_fn(observe));
+        let app = test::init_service(app).await;
+        let request = test::TestRequest::get().uri("/broken").to_request();
+        let error = test::try_call_service(&app, request).await.err().unwrap();
+        let response = error.error_response();
+        assert_eq!(response.status(), 500);
+        let id = response
+            .headers()
+            .get(REQUEST_ID)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        let body = to_bytes(response.into_body()).await.unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(problem["code"], "internal");
+        assert_eq!(problem["request_id"], id.as_str());
+        assert!(!problem.to_string().contains("secret"));
+        let text = metrics.text(&Default::default()).unwrap();
+        assert!(
+            text.contains("route=\"/broken\",status=\"500\"} 1"),
+            "{text}"
+        );
+        assert!(text.contains("in_flight{route=\"/broken\"} 0"), "{text}");
+    }
+}

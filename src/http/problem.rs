@@ -176,7 +176,13 @@ pub async fn shape<B: MessageBody + 'static>(
             "The request is refused: its Origin, or what it asks to send, is not allowed by [cors] origins."
         }
     };
-    let refused = Problem::bad_request(detail).error_response();
+    let mut refused = Problem::bad_request(detail).error_response();
+    for (name, value) in response.headers() {
+        // What CORS and caches have to know stays; what told of the body does not.
+        if !refused.headers().contains_key(name) && *name != header::CONTENT_LENGTH {
+            refused.headers_mut().append(name.clone(), value.clone());
+        }
+    }
     Ok(response.into_response(refused).map_into_right_body())
 }
 
