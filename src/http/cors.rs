@@ -4,15 +4,21 @@
 use actix_cors::Cors;
 use actix_web::http::header;
 
+use super::observe;
 use crate::config;
 
-/// The middleware. Without origins it allows none and adds no headers.
+/// The middleware; for servers with at least one origin.
 pub fn cors(settings: &config::Cors) -> Cors {
     let mut cors = Cors::default()
         .block_on_origin_mismatch(false)
         .allow_any_method()
         .allow_any_header()
-        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER])
+        .expose_headers([
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            observe::REQUEST_ID,
+        ])
         .max_age(3600);
     for origin in &settings.origins {
         cors = cors.allowed_origin(origin);

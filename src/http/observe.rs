@@ -13,7 +13,10 @@ use actix_web::{
 };
 use tracing::Instrument;
 
-use super::{authenticate::ReqCaller, metrics::Metrics};
+use super::{
+    authenticate::{ReqCaller, tenant_in},
+    metrics::Metrics,
+};
 
 /// The header that carries a request's id, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -63,7 +66,7 @@ async fn answer<B: MessageBody + 'static>(
     metrics.answered(method.as_str(), route, status, took);
     let caller = response.request().extensions().get::<ReqCaller>().cloned();
     let caller = caller.map_or_else(|| "anonymous".to_owned(), |c| c.0.credential());
-    let tenant = response.request().match_info().get("tenant").unwrap_or("");
+    let tenant = tenant_in(route, response.request().path()).unwrap_or("");
     tracing::info!(
         method = method.as_str(),
         route,

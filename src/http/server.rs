@@ -6,7 +6,7 @@ use std::{any::Any, io, net::TcpListener, os::unix::net::UnixListener, sync::Arc
 use actix_web::{
     App as ActixApp, HttpServer,
     dev::{Extensions, Server, ServerHandle},
-    middleware::{Compress, from_fn},
+    middleware::{Compress, Condition, from_fn},
     rt::net::UnixStream,
     web,
 };
@@ -77,7 +77,10 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
             .wrap(Compress::default())
             .wrap(from_fn(compress::tell))
             .wrap(from_fn(authenticate::authenticate))
-            .wrap(cors::cors(&services.config.cors))
+            .wrap(Condition::new(
+                !services.config.cors.origins.is_empty(),
+                cors::cors(&services.config.cors),
+            ))
             .wrap(from_fn(headers::add))
             .wrap(from_fn(observe::observe))
     };
