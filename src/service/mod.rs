@@ -16,6 +16,8 @@ pub mod passwords;
 pub mod records;
 mod secret;
 pub mod tenants;
+#[cfg(test)]
+mod testing;
 pub mod transfer;
 
 use std::sync::Arc;

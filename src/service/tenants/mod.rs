@@ -242,3 +242,6 @@ fn invalid(problems: &[FieldProblem]) -> Error {
     )
     .with("problems", problems)
 }
+
+#[cfg(test)]
+mod tests;
