@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 use super::*;
 use crate::{
-    service::testing::{Bench, bench, bench_with},
+    service::{
+        records::stored_until,
+        testing::{Bench, START, bench, bench_with},
+    },
     store::Value,
 };
 
@@ -182,19 +185,21 @@ async fn fill(bench: &Bench, slug: &str) -> (TenantAccess, String) {
     for tree in Tree::ALL {
         let mut batch = Batch::default();
         for number in 0..600 {
-            for row in [
-                "ticket#",
-                "ticket@by#s#",
-                "~count#ticket#",
-                "~idem#",
-                "~run#",
-            ] {
+            for row in ["ticket#", "ticket@by#s#", "~count#ticket#", "~run#"] {
                 let key = format!("{slug}#{row}{number}");
                 batch.put(tree, key, Value::from_static(b"x"));
             }
         }
         bench.core.engine.commit(batch).await.unwrap();
     }
+    let mut batch = Batch::default();
+    let expires_at = START.plus_ms(86_400_000);
+    for number in 0..300 {
+        let key = access.keys.idempotency(&number.to_string());
+        batch.put(Tree::Hot, keys::expiry(expires_at, &key), Value::new());
+        batch.put(Tree::Hot, key, stored_until(expires_at).unwrap());
+    }
+    bench.core.engine.commit(batch).await.unwrap();
     (access, secret)
 }
 
@@ -235,6 +240,9 @@ async fn erasing_leaves_nothing_of_the_tenant_and_all_of_its_neighbours() {
     }
     assert_eq!(bench.rows(Tree::Hot, "~#work#").await, [""; 0]);
     assert_eq!(bench.rows(Tree::Hot, "~#key#").await.len(), hashes - 5);
+    let expiries = bench.rows(Tree::Hot, keys::EXPIRIES).await;
+    assert_eq!(expiries.len(), 3 * 300);
+    assert!(!expiries.iter().any(|row| row.contains("#acme#")));
     assert_eq!(bench.keys.caller(&secret).await.unwrap(), None);
 
     let mut after = Vec::new();
