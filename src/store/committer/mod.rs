@@ -114,7 +114,10 @@ impl<E: Embedded> Committed<E> {
         };
         let threads = vec![
             spawn("commit-prepare", |shared, sequence| {
-                shared.prepare_groups(sequence)
+                let ended = catch_unwind(AssertUnwindSafe(|| shared.prepare_groups(sequence)));
+                if ended.is_err() {
+                    shared.give_up();
+                }
             })?,
             spawn("commit-apply", |shared, _| shared.apply_groups())?,
         ];
@@ -170,6 +173,20 @@ impl<E: Embedded> Shared<E> {
             sequence = group.finish();
             in_flight = group.overlay();
             self.queue.hand_over(group.into_prepared());
+        }
+    }
+
+    /// The engine panicked while it was asked: nobody may wait for a thread that
+    /// is gone.
+    fn give_up(&self) {
+        let reason = "the engine panicked while reading".to_owned();
+        tracing::error!(reason, "the store takes no writes until a restart");
+        let _ = self.failed.set(reason.clone());
+        for submission in self.queue.abandon() {
+            // The writer may have gone away; nothing to tell it then.
+            let _ = submission
+                .reply
+                .send(Err(StoreError::ReadOnly(reason.clone())));
         }
     }
 

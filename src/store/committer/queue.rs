@@ -126,6 +126,15 @@ impl Queue {
         self.preparer.notify_one();
     }
 
+    /// Takes no further batch and hands nothing more over; gives those that wait.
+    pub fn abandon(&self) -> Vec<Submission> {
+        let mut state = self.lock();
+        state.closed = true;
+        state.drained = true;
+        self.applier.notify_one();
+        state.waiting.drain(..).collect()
+    }
+
     /// Takes no further batch.
     pub fn close(&self) {
         self.lock().closed = true;

@@ -1,4 +1,4 @@
-//! Wraps an engine and makes calls fail, wait, or end the process: for tests of
+//! Wraps an engine and makes calls fail, wait, panic, or end the process: for tests of
 //! what the layers above do then.
 
 use std::{
@@ -31,6 +31,8 @@ pub enum Fault {
     FailAfter,
     /// The call waits first.
     Delay(Duration),
+    /// The call panics, as sled does on some damage.
+    Panic,
     /// The process ends at once, as by SIGKILL.
     Die,
 }
@@ -83,6 +85,7 @@ impl<E> Faulty<E> {
                 std::thread::sleep(time);
                 Ok(false)
             }
+            Some(Fault::Panic) => panic!("a planned fault"),
             Some(Fault::Die) => std::process::abort(),
         }
     }

@@ -11,6 +11,9 @@
 //! turning a caller into access to one tenant: code that could name another
 //! tenant's key does not compile.
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use super::engine::{KEY_BYTES_MAX, Key, Tree};
