@@ -208,7 +208,6 @@ pub fn text(value: &Json) -> String {
 }
 
 /// The JSON of an answer that has to be a success.
-#[track_caller]
 pub async fn ok(request: RequestBuilder) -> Json {
     let response = request.send().await.unwrap();
     let status = response.status();
