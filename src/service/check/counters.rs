@@ -20,6 +20,8 @@ enum Of<'a> {
     Records(&'a Entity, Counted),
     /// The rows of an index that begin so.
     Rows(&'a Index, Key),
+    /// Values that no row of the index can begin with.
+    Nothing(&'a Index),
 }
 
 impl Run<'_> {
@@ -74,7 +76,10 @@ impl Run<'_> {
                 }
                 let counter = key.clone();
                 counters.next().await?;
-                let of = Of::Rows(index, under(&rows_prefix, &values));
+                let of = match leading(index, &values, 0) {
+                    Some(whole) if whole == values => Of::Rows(index, under(&rows_prefix, &values)),
+                    _ => Of::Nothing(index),
+                };
                 self.recount(keys, entity, tree, &counter, &of).await?;
             }
             let Some((values, count)) = group else {
@@ -110,7 +115,7 @@ impl Run<'_> {
             let state = self.apps.refresh().await?;
             let index = match of {
                 Of::Records(..) => None,
-                Of::Rows(index, _) => Some(index.name.as_str()),
+                Of::Rows(index, _) | Of::Nothing(index) => Some(index.name.as_str()),
             };
             if !self.kept(&state, keys, entity.name.as_str(), index).await? {
                 return Ok(());
@@ -154,6 +159,7 @@ impl Run<'_> {
     async fn count(&self, keys: &TenantKeys, tree: Tree, of: &Of<'_>) -> Result<Option<i64>> {
         match of {
             Of::Records(entity, what) => Ok(self.tally(keys, entity, tree).await?.of(*what)),
+            Of::Nothing(_) => Ok(Some(0)),
             Of::Rows(_, prefix) => {
                 let mut scan = Scan::prefix(tree, prefix.clone());
                 scan.values = false;

@@ -37,6 +37,8 @@ struct Family<'a> {
     tally: Tally,
     /// Rows that the records want, of each maintained index.
     wanted: Vec<u64>,
+    /// Whether one of them looked missing or wrong, of each maintained index.
+    missed: Vec<bool>,
 }
 
 /// A record, read.
@@ -61,6 +63,7 @@ impl Run<'_> {
             let maintained: Vec<_> = state.maintained(entity).collect();
             let mut family = Family {
                 wanted: vec![0; maintained.len()],
+                missed: vec![false; maintained.len()],
                 keys,
                 entity,
                 tree,
@@ -73,7 +76,8 @@ impl Run<'_> {
                 let rows = self.rows(state, keys, entity, index, tree).await?;
                 // As many rows as the records want, and none missing: so none too many.
                 let settled = quiet(before, self.core.engine.generation(&prefix));
-                if !settled || rows != wanted || family.tally.damaged > 0 {
+                let sound = rows == wanted && !family.missed[number];
+                if !settled || !sound || family.tally.damaged > 0 {
                     self.trace_rows(keys, entity, index, tree).await?;
                 }
                 if index.count {
@@ -165,7 +169,7 @@ impl Run<'_> {
     /// Looks up the rows that a page of records wants.
     async fn look_up(
         &mut self,
-        family: &Family<'_>,
+        family: &mut Family<'_>,
         wanted: Vec<(usize, RecordId, Key, Value)>,
     ) -> Result<()> {
         let rows: Vec<Key> = wanted.iter().map(|(_, _, row, _)| row.clone()).collect();
@@ -174,6 +178,7 @@ impl Run<'_> {
             if found.as_ref() == Some(&value) {
                 continue;
             }
+            family.missed[number] = true;
             let suspect = Suspect {
                 keys: family.keys,
                 entity: family.entity.name.as_str(),

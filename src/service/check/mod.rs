@@ -1,7 +1,7 @@
 //! Whether the store is whole: everything in both trees is read, page by page.
 //!
-//! `walk.rs` goes through all keys, names what belongs nowhere and decodes the
-//! system's own rows. `family.rs` then takes each tenant's entities one by one:
+//! `walk.rs` goes through all keys and names what belongs nowhere, `system.rs`
+//! reads the system's own rows. `family.rs` then takes each tenant's entities one by one:
 //! every record decoded and its index rows looked up, every index row traced back
 //! to its record (`index.rs`), every counter against a recount (`counters.rs`).
 //!
@@ -14,6 +14,7 @@ mod family;
 mod index;
 mod pages;
 mod report;
+mod system;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -68,6 +69,7 @@ impl Check {
         };
         run.engine(self.maintenance.clone()).await?;
         run.walk().await?;
+        run.tenants_counted().await?;
         let mut after: Option<String> = None;
         while let Some(slug) = tenants::next_slug(&self.core, after.as_deref()).await? {
             run.tenant(&TenantKeys::new(&slug)).await?;

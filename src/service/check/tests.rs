@@ -7,10 +7,11 @@ use crate::{
     app::App,
     service::{
         Scope, TenantAccess,
+        keys::NewKey,
         records::{Action, Operation},
         testing::{TICKETS, app, apply, filled},
     },
-    store::{Batch, Key, Scan, Tree, Value, codec},
+    store::{Batch, Key, Scan, Tree, Value, codec, keys as store_keys},
 };
 
 const ROWS: &str = r#"{"id":"a","subject":"1","status":"open","number":1,"tags":["x","y"]}
@@ -108,6 +109,17 @@ async fn an_index_row_of_no_record_is_removed() {
     put(&app, Tree::Hot, "acme#ticket@by_tag#garbage", Value::new()).await;
     put(&app, Tree::Archive, rows[0].0.clone(), Value::new()).await;
     found_and_mended(&app, &[Kind::IndexRow; 3]).await;
+    assert_eq!(keys(&app, Tree::Hot, "acme#ticket@by_tag#").await, rows);
+}
+
+#[tokio::test]
+async fn a_row_too_many_does_not_hide_behind_one_too_few() {
+    let app = bench().await;
+    let rows = keys(&app, Tree::Hot, "acme#ticket@by_tag#").await;
+    remove(&app, &rows[0].0).await;
+    let stray = [&rows[1].0[..], b"zz"].concat();
+    put(&app, Tree::Hot, stray, Value::new()).await;
+    found_and_mended(&app, &[Kind::IndexRow; 2]).await;
     assert_eq!(keys(&app, Tree::Hot, "acme#ticket@by_tag#").await, rows);
 }
 
@@ -294,4 +306,58 @@ async fn writes_meanwhile_are_no_problem_and_damage_is_mended_among_them() {
     }
     assert!(row_repaired);
     assert_eq!(check(&app, false, true).await.problems, []);
+}
+
+#[tokio::test]
+async fn a_tenant_being_erased_is_no_orphan() {
+    let app = bench().await;
+    app.tenants.delete(&Caller::Local, "acme").await.unwrap();
+    assert_eq!(check(&app, false, true).await.problems, []);
+    while app.tenants.erase_step().await.unwrap() {
+        assert_eq!(check(&app, false, true).await.problems, []);
+    }
+    assert_eq!(keys(&app, Tree::Hot, "acme#").await, []);
+}
+
+#[tokio::test]
+async fn the_counter_of_tenants_is_recounted() {
+    let app = bench().await;
+    let counter = store_keys::TENANT_COUNT;
+    put(&app, Tree::Hot, counter, codec::encode_counter(7)).await;
+    found_and_mended(&app, &[Kind::Counter]).await;
+    remove(&app, &counter.into()).await;
+    found_and_mended(&app, &[Kind::Counter]).await;
+}
+
+#[tokio::test]
+async fn an_api_key_is_looked_for_in_both_places() {
+    let app = bench().await;
+    let access = app
+        .tenants
+        .access(&Caller::Local, "acme", Scope::Admin)
+        .await
+        .unwrap();
+    for _ in 0..2 {
+        let wish = NewKey::default();
+        app.keys
+            .create(&access, &Caller::Local, wish)
+            .await
+            .unwrap();
+    }
+    assert_eq!(check(&app, false, false).await.problems, []);
+    let described = keys(&app, Tree::Hot, "acme#~key#").await;
+    let finders = keys(&app, Tree::Hot, "~#key#").await;
+    remove(&app, &described[0].0).await;
+    assert_eq!(kinds(&check(&app, false, false).await), [Kind::System]);
+    put(
+        &app,
+        Tree::Hot,
+        described[0].0.clone(),
+        described[0].1.clone(),
+    )
+    .await;
+    remove(&app, &finders[1].0).await;
+    let found = check(&app, false, false).await;
+    assert_eq!(kinds(&found), [Kind::System]);
+    assert!(found.problems[0].key.starts_with("acme#~key#"), "{found:?}");
 }

@@ -1,30 +1,25 @@
 //! All keys of both trees, jumping over what `family.rs` will read: what belongs
-//! nowhere is named, and the system's own rows are decoded.
+//! nowhere is named, and the system's own rows are read (`system.rs`).
 
 use super::{Kind, Run, pages::Pages};
 use crate::{
-    domain::{EntityName, Tenant, TenantSlug},
-    service::{
-        Result,
-        apps::{AppHead, AppState, AppVersion, BuildProgress},
-    },
-    store::{
-        Key, Scan, Tree, Value,
-        codec::{self, Stored},
-        engine::prefix_end,
-        keys,
-    },
+    domain::{EntityName, TenantSlug},
+    service::{Result, apps::AppState, tenants},
+    store::{Key, Scan, Tree, codec, engine::prefix_end, keys},
 };
 
+/// What owns the rows that belong to no tenant.
+const INSTALLATION: &str = "~";
+
 /// The first two segments of a key.
-struct Place {
+pub(super) struct Place {
     /// A tenant, or `~` for the installation.
-    owner: String,
+    pub owner: String,
     /// An entity, an entity's index after an `@`, or a family of system rows
     /// after a `~`.
-    family: String,
+    pub family: String,
     /// What every key of the family begins with.
-    prefix: Key,
+    pub prefix: Key,
 }
 
 /// What an entity or index is to the applied app.
@@ -51,14 +46,17 @@ impl Run<'_> {
                     scan.after = Some(key);
                     continue;
                 };
-                if place.owner == "~" {
-                    self.installation(tree, &place).await?;
+                if place.owner == INSTALLATION {
+                    self.system(tree, &place, &place.family).await?;
                 } else {
                     if tenant.0 != place.owner {
                         tenant = (place.owner.clone(), self.exists(&place.owner).await?);
                     }
                     match tenant.1 {
                         true => self.of_tenant(tree, &place).await?,
+                        false if self.leaving(&place.owner).await? => {
+                            self.count_keys(tree, &place).await?;
+                        }
                         false => self.orphan(tree, &place).await?,
                     }
                 }
@@ -80,6 +78,15 @@ impl Run<'_> {
         Ok(self.core.engine.get(Tree::Hot, &row).await?.is_some())
     }
 
+    /// Whether the tenant was deleted and its rows are being removed.
+    async fn leaving(&self, slug: &str) -> Result<bool> {
+        let Ok(slug) = TenantSlug::parse(slug) else {
+            return Ok(false);
+        };
+        let work = tenants::work_key(&slug);
+        Ok(self.core.engine.get(Tree::Hot, &work).await?.is_some())
+    }
+
     async fn orphan(&mut self, tree: Tree, place: &Place) -> Result<()> {
         let rows = self.count_keys(tree, place).await?;
         // A tenant made meanwhile is none the less one; of one erased meanwhile nothing is left.
@@ -90,14 +97,14 @@ impl Run<'_> {
             .await?
             .rows
             .is_empty();
-        if still && !self.exists(&place.owner).await? {
+        if still && !self.exists(&place.owner).await? && !self.leaving(&place.owner).await? {
             let detail = format!("{rows} keys of a tenant that does not exist");
             self.report.add(Kind::Orphan, &place.prefix, detail);
         }
         Ok(())
     }
 
-    async fn count_keys(&mut self, tree: Tree, place: &Place) -> Result<u64> {
+    pub(super) async fn count_keys(&mut self, tree: Tree, place: &Place) -> Result<u64> {
         let mut scan = Scan::prefix(tree, place.prefix.clone());
         scan.values = false;
         let mut pages = Pages::new(&self.core.engine, scan);
@@ -109,7 +116,7 @@ impl Run<'_> {
     async fn of_tenant(&mut self, tree: Tree, place: &Place) -> Result<()> {
         match place.family.strip_prefix('~') {
             Some("count") if tree == Tree::Hot => self.counters(place).await,
-            Some(family) => self.system(tree, place, &format!("tenant {family}")).await,
+            Some(_) => self.system(tree, place, &place.family).await,
             None => {
                 let state = self.apps.refresh().await?;
                 match standing(&state, &place.family) {
@@ -177,28 +184,6 @@ impl Run<'_> {
         }
         Ok(())
     }
-
-    async fn installation(&mut self, tree: Tree, place: &Place) -> Result<()> {
-        self.system(tree, place, &place.family).await
-    }
-
-    /// Decodes the rows of a system family.
-    async fn system(&mut self, tree: Tree, place: &Place, family: &str) -> Result<()> {
-        let mut pages = Pages::new(&self.core.engine, Scan::prefix(tree, place.prefix.clone()));
-        while let Some((key, value)) = pages.next().await? {
-            self.report.keys += 1;
-            let wrong = match tree {
-                Tree::Hot => read_system(family, &key, &value, place.prefix.len()),
-                Tree::Archive => Err("a system row in the archive".to_owned()),
-            };
-            let Err(detail) = wrong else { continue };
-            // It may have been replaced meanwhile.
-            if self.core.engine.get(tree, &key).await? == Some(value) {
-                self.report.add(Kind::System, &key, detail);
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Place {
@@ -209,7 +194,7 @@ impl Place {
         let end = first + 1 + second.unwrap_or(rest.len());
         let text = |range| String::from_utf8(key.slice(range).to_vec()).ok();
         let (owner, family) = (text(0..first)?, text(first + 1..end)?);
-        let is_system = owner == "~" || family.starts_with('~');
+        let is_system = owner == INSTALLATION || family.starts_with('~');
         if family.is_empty() || owner.is_empty() || (second.is_none() && !is_system) {
             return None;
         }
@@ -258,32 +243,4 @@ fn names_a_tier(rest: &[u8]) -> bool {
             .and_then(|rest| rest.strip_prefix(tree.name().as_bytes()))
             .is_some_and(|rest| rest.first() == Some(&b'#'))
     })
-}
-
-/// Reads a system row; what is wrong with it otherwise. Rows of a family that
-/// this check does not know are left to their owners, but are never empty.
-fn read_system(family: &str, key: &Key, value: &Value, prefix: usize) -> Result<(), String> {
-    let name = String::from_utf8_lossy(&key[prefix..]);
-    match (family, &*name) {
-        ("tenant", slug) => match codec::decode::<Tenant>(value) {
-            Ok(tenant) if tenant.id.as_str() == slug => Ok(()),
-            Ok(tenant) => Err(format!("the row is of the tenant {}", tenant.id)),
-            Err(error) => Err(error.to_string()),
-        },
-        ("app", "head") => readable::<AppHead>(value),
-        ("app", _) => readable::<AppVersion>(value),
-        ("work", work) if work.starts_with("index#") => readable::<BuildProgress>(value),
-        ("expire", _) => match keys::expiring_key(key) {
-            Some(_) => Ok(()),
-            None => Err("an order to remove nothing".to_owned()),
-        },
-        _ if value.is_empty() => Err("an empty row".to_owned()),
-        _ => Ok(()),
-    }
-}
-
-fn readable<T: Stored>(value: &Value) -> Result<(), String> {
-    codec::decode::<T>(value)
-        .map(drop)
-        .map_err(|error| error.to_string())
 }

@@ -64,6 +64,12 @@ pub(super) fn stored_hash(row: &Value) -> Result<String> {
     Ok(codec::decode::<StoredKey>(row)?.hash)
 }
 
+/// The tenant and the id in a row that finds a key by its secret.
+pub(super) fn owner_of_hash(row: &Value) -> Result<(String, String)> {
+    let owner: KeyOwner = codec::decode(row)?;
+    Ok((owner.tenant, owner.id))
+}
+
 /// A key to be made.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -15,8 +15,14 @@ use crate::{
 const WORK: &str = "erase#";
 
 /// What tells that a tenant is being erased.
-pub(super) fn work_key(slug: &TenantSlug) -> Key {
+pub(in crate::service) fn work_key(slug: &TenantSlug) -> Key {
     keys::work(&format!("{WORK}{slug}"))
+}
+
+/// Whether a piece of background work is the erasing of a tenant.
+pub(in crate::service) fn is_erasure(work: &str) -> bool {
+    work.strip_prefix(WORK)
+        .is_some_and(|slug| TenantSlug::parse(slug).is_ok())
 }
 
 impl Tenants {

@@ -5,6 +5,7 @@ mod slugs;
 
 use std::{collections::BTreeMap, sync::Arc};
 
+pub(in crate::service) use erase::{is_erasure, work_key};
 use serde::Deserialize;
 pub use slugs::{all_slugs, next_slug};
 use tokio::sync::Notify;
