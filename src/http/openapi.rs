@@ -61,6 +61,8 @@ use super::{
         store::stats,
         store::check,
     ),
+    // Named only by parameters, from which no schema is gathered.
+    components(schemas(crate::service::transfer::Format)),
     tags(
         (name = "records", description = "Tenants' records"),
         (name = "tenants", description = "Customer accounts and their API keys"),
@@ -336,6 +338,22 @@ mod tests {
         assert!(registered.len() > 25, "{registered:?}");
         assert_eq!(registered, documented());
         assert_eq!(registered, table);
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = serde_json::to_value(Document::openapi()).unwrap();
+        let text = document.to_string();
+        let references: BTreeSet<_> = text
+            .split(r#""$ref":"#)
+            .skip(1)
+            .map(|rest| rest.split('"').nth(1).unwrap())
+            .collect();
+        assert!(references.len() > 10, "{references:?}");
+        for reference in references {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
     }
 
     #[test]

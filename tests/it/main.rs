@@ -2,11 +2,13 @@
 //! real files.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod app;
 mod auth;
 mod compression;
 mod crash;
 mod lifecycle;
 mod limits;
+mod middleware;
 mod permissions;
 mod problems;
 mod records;

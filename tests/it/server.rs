@@ -168,6 +168,22 @@ impl Server {
     pub fn tenant(&self, slug: &str) -> String {
         text(&json(&self.data(), &["tenant", "create", slug, "--key"])["key"])
     }
+
+    /// Applies an app file and waits for its indexes.
+    pub async fn apply(&self, operator: &str, app: &str) {
+        let request = self.bearer(operator, Method::PUT, "/v1/app");
+        let request = request.header("content-type", "text/toml");
+        ok(request.body(app.to_owned())).await;
+        for _ in 0..200 {
+            let app = ok(self.bearer(operator, Method::GET, "/v1/app")).await;
+            let indexes = app["indexes"].as_array().unwrap().clone();
+            if indexes.iter().all(|index| index["state"] == "ready") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("the indexes are not ready");
+    }
 }
 
 impl Drop for Server {
