@@ -1,5 +1,4 @@
-//! Drives the real binary. What needs a server inside it is ignored until the
-//! layers that hold one are merged.
+//! Drives the real binary.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -269,7 +268,6 @@ fn root_leaves_nothing_behind_that_the_owner_cannot_open() {
 }
 
 #[test]
-#[ignore = "needs the server"]
 fn init_makes_an_installation_once() {
     let (dir, made) = installed();
     assert_eq!(made["operator"]["email"], "admin@localhost");
@@ -286,7 +284,6 @@ fn init_makes_an_installation_once() {
 }
 
 #[test]
-#[ignore = "needs the server"]
 fn init_keeps_files_that_are_there_and_can_be_repeated_after_a_mistake() {
     let dir = tempfile::tempdir().unwrap();
     let app = dir.path().join("app.toml");
@@ -304,7 +301,6 @@ fn init_keeps_files_that_are_there_and_can_be_repeated_after_a_mistake() {
 }
 
 #[test]
-#[ignore = "needs the server"]
 fn tenants_and_keys_come_and_go() {
     let (dir, _made) = installed();
     let made = json_of(
@@ -351,7 +347,7 @@ fn tenants_and_keys_come_and_go() {
 }
 
 #[test]
-#[ignore = "needs the server"]
+#[ignore = "needs the import over HTTP"]
 fn lists_hold_everything_and_not_a_page() {
     let (dir, _made) = installed();
     let rows: String = (0..600).map(|n| format!("{{\"c\":\"t{n}\",\"subject\":\"s\",\"status\":\"open\",\"opened_at\":\"2026-01-01\"}}\n")).collect();
@@ -371,7 +367,6 @@ fn lists_hold_everything_and_not_a_page() {
 }
 
 #[test]
-#[ignore = "needs the server"]
 fn operators_come_and_go() {
     let (dir, _made) = installed();
     let args = ["operator", "add", "b@example.com", "--password-stdin"];
@@ -397,7 +392,7 @@ const TICKETS: &str = "id,subject,status,opened_at\n\
     t3,c,closed,2026-03-03T10:00:00Z\n";
 
 #[test]
-#[ignore = "needs the server"]
+#[ignore = "needs the import over HTTP"]
 fn an_import_can_be_repeated_and_an_export_imported() {
     let (dir, _made) = installed();
     let errors = dir.path().join("bad.ndjson");
@@ -452,7 +447,6 @@ fn an_import_can_be_repeated_and_an_export_imported() {
 }
 
 #[test]
-#[ignore = "needs the server"]
 fn an_app_file_is_applied_shown_and_taken_back() {
     let (dir, _made) = installed();
     let new = "[entity.ticket]\n[[entity.ticket.index]]\nname = \"by_subject\"\nfields = [\"subject\"]\n[entity.order]\n";
@@ -514,7 +508,6 @@ impl Drop for Serving {
 }
 
 #[test]
-#[ignore = "needs the server"]
 fn commands_work_alike_with_and_without_a_running_server() {
     let (dir, _made) = installed();
     let before = json_of(dir.path(), &["tenant", "list"]);
@@ -544,7 +537,6 @@ fn commands_work_alike_with_and_without_a_running_server() {
 }
 
 #[test]
-#[ignore = "needs the server"]
 fn a_deep_data_folder_works() {
     let dir = tempfile::tempdir().unwrap();
     let deep = dir.path().join("d".repeat(100)).join("e".repeat(100));

@@ -8,6 +8,7 @@ use std::{
     path::Path,
     sync::{Arc, mpsc},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use actix_web::rt::{System, spawn};
@@ -68,7 +69,8 @@ pub fn serve_socket(config: &Config, listener: UnixListener) -> Result<Box<dyn I
 /// on both. The lock is held meanwhile.
 pub fn serve(config: &Config, lock: Lock, ready: Box<dyn FnOnce(SocketAddr) + Send>) -> Result<()> {
     logging::start(&config.log)?;
-    let tcp = listen(config.server.listen)?;
+    let patience = Duration::from_millis(config.server.body_timeout_ms);
+    let tcp = listen(config.server.listen, patience)?;
     let address = tcp.local_addr()?;
     let store = open(config)?;
     let listeners = Listeners {
@@ -162,7 +164,7 @@ fn open(config: &Config) -> Result<OpenStore> {
     Ok(store::open(&config.data.join(STORE_FOLDER), &options)?)
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener> {
+fn listen(address: SocketAddr, patience: Duration) -> Result<TcpListener> {
     let bind = || {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -171,6 +173,9 @@ fn listen(address: SocketAddr) -> Result<TcpListener> {
         )?;
         // A restart may not have to wait for the last one's connections to be forgotten.
         socket.set_reuse_address(true)?;
+        // Connections inherit it from the listener: a client that went away, or
+        // that stopped reading its answer, is given up by the system.
+        socket.set_tcp_user_timeout(Some(patience))?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         std::io::Result::Ok(socket.into())

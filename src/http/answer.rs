@@ -2,13 +2,19 @@
 
 use actix_web::{
     HttpResponse,
-    http::{StatusCode, header},
+    http::{
+        StatusCode,
+        header::{self, HeaderName},
+    },
 };
 
 use crate::{
     domain::record::etag,
     service::records::{Outcome, OutcomeKind, Record, Reply},
 };
+
+/// Tells that an answer was remembered under an `Idempotency-Key`.
+pub const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// A service's reply as an HTTP response; a remembered one says so.
 pub fn of_reply(reply: Reply, replayed: bool) -> HttpResponse {
@@ -21,7 +27,7 @@ pub fn of_reply(reply: Reply, replayed: bool) -> HttpResponse {
         response.insert_header((header::LOCATION, location));
     }
     if replayed {
-        response.insert_header(("idempotency-replayed", "true"));
+        response.insert_header((REPLAYED, "true"));
     }
     if reply.body.is_empty() {
         return response.finish();

@@ -32,6 +32,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(versions))
                 .route(web::head().to(versions)),
         )
+        .service(
+            routes::resource("/v1/app/versions/{version}")
+                .route(web::get().to(version))
+                .route(web::head().to(version)),
+        )
         .service(routes::resource("/v1/app/rollback").route(web::post().to(rollback)));
 }
 
@@ -134,6 +139,20 @@ fn mistakes(problems: Vec<AppProblem>) -> Problem {
 pub async fn versions(app: Services, caller: ReqCaller) -> Answer {
     let items = app.apps.versions(&caller.0).await?;
     Ok(HttpResponse::Ok().json(json!({"items": items, "next_cursor": null})))
+}
+
+/// One of the applied versions that are kept.
+#[utoipa::path(
+    get, path = "/v1/app/versions/{version}", tag = "app",
+    params(("version" = u64, Path, description = "Its number, from 1")),
+    responses(
+        (status = 200, description = "The version", body = crate::service::apps::VersionView),
+        super::openapi::Refused,
+    )
+)]
+pub async fn version(app: Services, caller: ReqCaller, number: web::Path<u64>) -> Answer {
+    let version = app.apps.version(&caller.0, *number).await?;
+    Ok(HttpResponse::Ok().json(version))
 }
 
 /// Applies an earlier version again, as a new one.

@@ -109,7 +109,7 @@ fn admit(request: &ServiceRequest, caller: &Caller) -> service::Result<()> {
 }
 
 /// The tenant in a path of `/v1/tenants/{tenant}...`.
-fn tenant_in<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+pub fn tenant_in<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
     let rest = pattern
         .starts_with("/v1/tenants/{tenant}")
         .then(|| path.strip_prefix("/v1/tenants/"))??;

@@ -1,6 +1,6 @@
 //! Request bodies read with a limit in bytes and a limit on waiting.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, http::header, web::Payload};
 use bytes::{Bytes, BytesMut};
@@ -9,9 +9,14 @@ use futures_util::StreamExt;
 use super::{Services, problem::Problem};
 use crate::service::{Code, Error};
 
+/// A client that is slower than this on the average is given up, or it could hold
+/// a connection for years with a byte now and then.
+const BYTES_PER_SECOND_MIN: u64 = 1024;
+
 /// The whole body. One over `limits.body_bytes_max` is refused at once, by its
 /// `Content-Length` or when the limit is passed; one whose next part does not come
-/// within `server.body_timeout_ms` is given up.
+/// within `server.body_timeout_ms`, or which comes slower than 1 KiB a second for
+/// longer than that, is given up.
 pub async fn read(
     app: &Services,
     request: &HttpRequest,
@@ -25,32 +30,44 @@ pub async fn read(
         return Err(too_large(max));
     }
     let mut body = BytesMut::new();
+    let started = Instant::now();
     while let Some(part) = next(app, &mut payload).await? {
         if body.len() + part.len() > max {
             return Err(too_large(max));
         }
         body.extend_from_slice(&part);
+        let earned = Duration::from_secs(body.len() as u64 / BYTES_PER_SECOND_MIN);
+        if started.elapsed() > patience(app) + earned {
+            return Err(too_slow(format!(
+                "The body came slower than {BYTES_PER_SECOND_MIN} bytes a second."
+            )));
+        }
     }
     Ok(body.freeze())
 }
 
 /// The next part of a body that is read as it arrives; `None` at its end.
 pub async fn next(app: &Services, payload: &mut Payload) -> Result<Option<Bytes>, Problem> {
-    let patience = Duration::from_millis(app.config.server.body_timeout_ms);
+    let patience = patience(app);
     match tokio::time::timeout(patience, payload.next()).await {
         Ok(None) => Ok(None),
         Ok(Some(Ok(part))) => Ok(Some(part)),
         Ok(Some(Err(error))) => Err(Problem::bad_request(format!(
             "The body broke off: {error}."
         ))),
-        Err(_) => Err(Problem(Error::new(
-            Code::RequestTimeout,
-            format!(
-                "No part of the body came within {} ms.",
-                patience.as_millis()
-            ),
+        Err(_) => Err(too_slow(format!(
+            "No part of the body came within {} ms.",
+            patience.as_millis()
         ))),
     }
+}
+
+fn patience(app: &Services) -> Duration {
+    Duration::from_millis(app.config.server.body_timeout_ms)
+}
+
+fn too_slow(detail: String) -> Problem {
+    Problem(Error::new(Code::RequestTimeout, detail))
 }
 
 fn too_large(max: usize) -> Problem {

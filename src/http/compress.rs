@@ -8,7 +8,10 @@ use actix_web::{
     Error,
     body::{BodySize, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::{self, HeaderValue},
+    http::{
+        StatusCode,
+        header::{self, HeaderValue},
+    },
     middleware::Next,
 };
 
@@ -42,7 +45,8 @@ pub async fn tell(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let mut response = next.call(request).await?;
-    if is_text(&response) {
+    // An answer that only says "unchanged" stands for one that varies.
+    if is_text(&response) || response.status() == StatusCode::NOT_MODIFIED {
         vary(&mut response);
     }
     let headers = response.headers_mut();

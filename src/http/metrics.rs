@@ -8,8 +8,8 @@ use std::{
 
 use actix_web::{HttpResponse, web};
 use prometheus::{
-    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
-    core::Collector,
+    Encoder, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder, core::Collector,
 };
 
 use super::{Answer, Services, problem::Problem, routes};
@@ -25,7 +25,7 @@ pub struct Metrics {
     registry: Registry,
     requests: IntCounterVec,
     durations: HistogramVec,
-    in_flight: IntGauge,
+    in_flight: IntGaugeVec,
     started: Instant,
 }
 
@@ -54,9 +54,12 @@ impl Metrics {
             .buckets(SECONDS.to_vec()),
             &["route"],
         )?;
-        let in_flight = IntGauge::new(
-            "tenantry_http_requests_in_flight",
-            "Requests that are being answered.",
+        let in_flight = IntGaugeVec::new(
+            Opts::new(
+                "tenantry_http_requests_in_flight",
+                "Requests that are being answered.",
+            ),
+            &["route"],
         )?;
         let own: [Box<dyn Collector>; 3] = [
             Box::new(requests.clone()),
@@ -76,9 +79,10 @@ impl Metrics {
     }
 
     /// A request begins.
-    pub fn in_flight(&self) -> InFlight {
-        self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+    pub fn in_flight(&self, route: &str) -> InFlight {
+        let gauge = self.in_flight.with_label_values(&[route]);
+        gauge.inc();
+        InFlight(gauge)
     }
 
     /// A request was answered. Methods are few, and whatever is none is "other".
@@ -97,7 +101,7 @@ impl Metrics {
     }
 
     /// The text of `/metrics`.
-    fn text(&self, store: &CommitterMetrics) -> prometheus::Result<String> {
+    pub fn text(&self, store: &CommitterMetrics) -> prometheus::Result<String> {
         let mut out = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
         let mut text = String::from_utf8_lossy(&out).into_owned();
@@ -204,4 +208,55 @@ pub async fn show(app: Services, metrics: web::Data<Metrics>) -> Answer {
     Ok(HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(text))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// What `promtool check metrics` looks for, where that is not installed.
+    #[test]
+    fn every_metric_is_named_typed_and_explained() {
+        let metrics = Metrics::new().unwrap();
+        drop(metrics.in_flight("/healthz"));
+        metrics.answered("GET", "/healthz", 200, Duration::from_millis(2));
+        metrics.answered("BREW", "none", 404, Duration::ZERO);
+        let text = metrics.text(&CommitterMetrics::default()).unwrap();
+        let (mut helps, mut types) = (BTreeMap::new(), BTreeMap::new());
+        for line in text.lines() {
+            if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' '))
+            {
+                assert!(help.ends_with('.'), "{line}");
+                assert!(helps.insert(name, help).is_none(), "{name} stands twice");
+            } else if let Some((name, kind)) =
+                line.strip_prefix("# TYPE ").and_then(|l| l.split_once(' '))
+            {
+                assert!(
+                    helps.contains_key(name),
+                    "{name} has no help before its type"
+                );
+                assert_eq!(kind == "counter", name.ends_with("_total"), "{name} {kind}");
+                assert!(types.insert(name, kind).is_none(), "{name} stands twice");
+            } else {
+                let (series, value) = line.rsplit_once(' ').unwrap();
+                value.parse::<f64>().unwrap();
+                let name = series.split('{').next().unwrap();
+                let parts = ["_bucket", "_sum", "_count"];
+                let base = parts.iter().find_map(|part| name.strip_suffix(part));
+                let known = types.contains_key(name)
+                    || base.is_some_and(|base| types.get(base) == Some(&"histogram"));
+                assert!(known && name.starts_with("tenantry_"), "{line}");
+            }
+        }
+        assert!(types.len() >= 14, "{types:?}");
+        assert!(
+            text.contains("method=\"other\""),
+            "methods of clients are no labels"
+        );
+        assert!(text.contains("tenantry_uptime_seconds "));
+    }
 }

@@ -38,6 +38,7 @@ use super::{
         app_file::show,
         app_file::apply,
         app_file::versions,
+        app_file::version,
         app_file::rollback,
         tenants::list,
         tenants::create,
@@ -280,4 +281,72 @@ pub struct Readiness {
     status: String,
     /// Why not.
     reasons: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// The document as method and path.
+    fn documented() -> BTreeSet<(String, String)> {
+        let document = serde_json::to_value(Document::openapi()).unwrap();
+        let paths = document["paths"].as_object().unwrap();
+        let mut routes = BTreeSet::new();
+        for (path, methods) in paths {
+            for method in methods.as_object().unwrap().keys() {
+                routes.insert((method.to_uppercase(), path.clone()));
+            }
+        }
+        routes
+    }
+
+    /// What the handlers' files register; actix-web tells nobody.
+    fn registered() -> BTreeSet<(String, String)> {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/http");
+        let mut routes = BTreeSet::new();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let source = std::fs::read_to_string(entry.unwrap().path()).unwrap_or_default();
+            let source: String = source.split_whitespace().collect();
+            // Written in two parts, or this file would find itself.
+            for resource in source.split(concat!("routes::", "resource(\"")).skip(1) {
+                let (path, rest) = resource.split_once('"').unwrap();
+                let rest = rest.split(".service(").next().unwrap();
+                let rest = rest.split(';').next().unwrap();
+                for method in ["get", "post", "put", "patch", "delete"] {
+                    if rest.contains(&format!(".route(web::{method}()")) {
+                        routes.insert((method.to_uppercase(), path.to_owned()));
+                    }
+                }
+            }
+        }
+        routes
+    }
+
+    #[test]
+    fn every_route_is_in_the_document_and_in_the_table_of_permissions() {
+        let table: BTreeSet<_> = super::super::permissions::TABLE
+            .iter()
+            .map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()))
+            .collect();
+        let registered = registered();
+        assert!(registered.len() > 25, "{registered:?}");
+        assert_eq!(registered, documented());
+        assert_eq!(registered, table);
+    }
+
+    #[test]
+    fn it_is_openapi_3_1_with_problems_and_ways_to_sign_in() {
+        let document = serde_json::to_value(Document::openapi()).unwrap();
+        assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+        let schemes = document["components"]["securitySchemes"]
+            .as_object()
+            .unwrap();
+        assert_eq!(schemes.keys().collect::<Vec<_>>(), ["bearer", "session"]);
+        let list = &document["paths"]["/v1/tenants/{tenant}/records/{entity}"]["get"];
+        assert!(list["responses"]["4XX"]["content"]["application/problem+json"].is_object());
+    }
 }

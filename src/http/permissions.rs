@@ -36,6 +36,7 @@ pub const TABLE: &[(&str, &str, Need)] = &[
     ("GET", "/v1/app", Operator),
     ("PUT", "/v1/app", Operator),
     ("GET", "/v1/app/versions", Operator),
+    ("GET", "/v1/app/versions/{version}", Operator),
     ("POST", "/v1/app/rollback", Operator),
     ("GET", "/v1/operators", Operator),
     ("POST", "/v1/operators", Operator),

@@ -3,7 +3,10 @@
 
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError,
+    body::{EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
     http::{StatusCode, header},
+    middleware::Next,
     web,
 };
 use serde_json::json;
@@ -150,6 +153,38 @@ pub async fn wrong_method(
 
 /// The methods of a route's pattern, as `Allow` lists them.
 pub struct Allowed(pub fn(&str) -> String);
+
+/// The middleware that makes problems of what other middleware refuses in words of
+/// its own: an `Accept-Encoding` that leaves nothing, an origin that CORS does not
+/// know.
+pub async fn shape<B: MessageBody + 'static>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
+    let response = next.call(request).await?;
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let ours = kind.is_some_and(|kind| kind.as_bytes().ends_with(b"json"));
+    let refused = response.status().is_client_error() || response.status().is_server_error();
+    if ours || !refused {
+        return Ok(response.map_into_left_body());
+    }
+    let detail = match response.status() {
+        StatusCode::NOT_ACCEPTABLE => {
+            "Accept-Encoding leaves nothing; take one of br, gzip, zstd, deflate or identity."
+        }
+        _ => {
+            "The request is refused: its Origin, or what it asks to send, is not allowed by [cors] origins."
+        }
+    };
+    let mut refused = Problem::bad_request(detail).error_response();
+    for (name, value) in response.headers() {
+        // What CORS and caches have to know stays; what told of the body does not.
+        if !refused.headers().contains_key(name) && *name != header::CONTENT_LENGTH {
+            refused.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    Ok(response.into_response(refused).map_into_right_body())
+}
 
 /// Makes problems of what actix-web refuses by itself before a handler is called.
 pub fn configure(config: &mut web::ServiceConfig) {

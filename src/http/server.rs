@@ -6,14 +6,18 @@ use std::{any::Any, io, net::TcpListener, os::unix::net::UnixListener, sync::Arc
 use actix_web::{
     App as ActixApp, HttpServer,
     dev::{Extensions, Server, ServerHandle},
-    middleware::{Compress, from_fn},
+    middleware::{Compress, Condition, from_fn},
     rt::net::UnixStream,
     web,
 };
 
 use super::{
-    Services, authenticate, compress, cors, headers, health::Lifecycle, metrics::Metrics, observe,
-    permissions, problem::Allowed, routes,
+    Services, authenticate, compress, cors, headers,
+    health::Lifecycle,
+    metrics::Metrics,
+    observe, permissions,
+    problem::{self, Allowed},
+    routes,
 };
 use crate::app::App;
 
@@ -77,12 +81,17 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
             .wrap(Compress::default())
             .wrap(from_fn(compress::tell))
             .wrap(from_fn(authenticate::authenticate))
-            .wrap(cors::cors(&services.config.cors))
+            .wrap(Condition::new(
+                !services.config.cors.origins.is_empty(),
+                cors::cors(&services.config.cors),
+            ))
+            .wrap(from_fn(problem::shape))
             .wrap(from_fn(headers::add))
             .wrap(from_fn(observe::observe))
     };
     let mut server = HttpServer::new(factory)
         .workers(settings.workers)
+        .tcp_nodelay(true)
         .keep_alive(Duration::from_secs(settings.keep_alive_s))
         .client_request_timeout(Duration::from_millis(settings.request_timeout_ms))
         .max_connections((settings.connections_max / settings.workers).max(1))

@@ -143,6 +143,8 @@ impl Drop for Asked<'_> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     fn settings() -> config::Auth {
@@ -191,7 +193,7 @@ mod tests {
             .collect();
         let mut refused = 0;
         for verify in &mut waiting {
-            if let std::task::Poll::Ready(answer) = futures_util::poll!(verify) {
+            if let Some(answer) = verify.as_mut().now_or_never() {
                 assert_eq!(answer.unwrap_err().code, Code::Unavailable);
                 refused += 1;
             }

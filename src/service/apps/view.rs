@@ -119,9 +119,13 @@ impl Apps {
             .collect()
     }
 
-    /// The file of an earlier version, to be applied again.
-    pub async fn version_file(&self, caller: &Caller, version: u64) -> Result<AppFile> {
+    /// One of the versions that are kept.
+    pub async fn version(&self, caller: &Caller, version: u64) -> Result<VersionView> {
         caller.require_operator()?;
+        self.stored_version(version).await.map(shown)
+    }
+
+    async fn stored_version(&self, version: u64) -> Result<AppVersion> {
         let row = self
             .core
             .engine
@@ -132,7 +136,13 @@ impl Apps {
                 "app version {version}; GET /v1/app/versions lists those that are kept"
             ))
         })?;
-        let stored: AppVersion = codec::decode(&row)?;
+        Ok(codec::decode(&row)?)
+    }
+
+    /// The file of an earlier version, to be applied again.
+    pub async fn version_file(&self, caller: &Caller, version: u64) -> Result<AppFile> {
+        caller.require_operator()?;
+        let stored = self.stored_version(version).await?;
         AppFile::parse(&stored.source).map_err(|problems| {
             let first = problems
                 .first()

@@ -1,0 +1,14 @@
+//! What a client sees: every test drives the real binary over real sockets and
+//! real files.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod auth;
+mod compression;
+mod crash;
+mod lifecycle;
+mod limits;
+mod permissions;
+mod problems;
+mod records;
+mod server;
+mod tenants;
