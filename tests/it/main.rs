@@ -11,4 +11,6 @@ mod permissions;
 mod problems;
 mod records;
 mod server;
+mod store;
 mod tenants;
+mod transfer;
