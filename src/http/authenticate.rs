@@ -10,11 +10,14 @@ use actix_web::{
     Error, FromRequest, HttpMessage, HttpRequest, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
-    http::{Uri, header},
+    http::{Method, Uri, header},
     middleware::Next,
 };
 
-use super::{Services, permissions, problem::Problem};
+use super::{
+    Services, permissions,
+    problem::{self, Problem},
+};
 use crate::service::{self, Caller, Code, unauthenticated};
 
 /// The cookie of a session.
@@ -94,18 +97,30 @@ fn bearer(value: &str) -> Option<&str> {
 }
 
 /// Holds the request against the table. Whatever is no route goes on to the page
-/// and the answer that nothing is there; a method that the route does not know
-/// goes on to the answer that says so.
+/// and the answer that nothing is there. A handler that the table does not know
+/// is never called.
 fn admit(request: &ServiceRequest, caller: &Caller) -> service::Result<()> {
-    let Some(pattern) = request.match_pattern() else {
+    // As the router reads it, with its escapes undone: no other spelling of a
+    // path may get by the table.
+    let path = request.match_info().as_str();
+    let Some(pattern) = request.resource_map().match_pattern(path) else {
         return Ok(());
     };
     let Some(need) = permissions::need(request.method(), &pattern) else {
-        return Ok(());
+        return Err(unlisted(request.method(), &pattern));
     };
-    let tenant = tenant_in(&pattern, request.path());
+    let tenant = tenant_in(&pattern, path);
     let loopback = is_local(request.request());
     permissions::check(need, caller, tenant, loopback)
+}
+
+fn unlisted(method: &Method, pattern: &str) -> service::Error {
+    match permissions::methods(pattern) {
+        none if none.is_empty() => service::Error::internal(format!(
+            "the route {method} {pattern} is not in the table of permissions"
+        )),
+        methods => problem::unknown_method(method, pattern, &methods),
+    }
 }
 
 /// The tenant in a path of `/v1/tenants/{tenant}...`.
@@ -163,3 +178,6 @@ pub fn is_secure(request: &HttpRequest) -> bool {
     let proto = request.headers().get(header::X_FORWARDED_PROTO);
     peer.is_some_and(|ip| ip.is_loopback()) && proto.is_some_and(|proto| proto == "https")
 }
+
+#[cfg(test)]
+mod tests;

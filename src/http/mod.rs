@@ -28,6 +28,7 @@ pub mod server;
 pub mod store;
 pub mod tenants;
 pub mod transfer;
+pub mod unread;
 
 /// How a handler answers.
 pub type Answer = Result<actix_web::HttpResponse, problem::Problem>;

@@ -77,7 +77,7 @@ async fn answer<B: MessageBody + 'static>(
     metrics.answered(method.as_str(), route, status, took);
     let caller = response.request().extensions().get::<ReqCaller>().cloned();
     let caller = caller.map_or_else(|| "anonymous".to_owned(), |c| c.0.credential());
-    let tenant = tenant_in(route, response.request().path()).unwrap_or("");
+    let tenant = tenant_in(route, response.request().match_info().as_str()).unwrap_or("");
     tracing::info!(
         method = method.as_str(),
         route,

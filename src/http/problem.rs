@@ -5,7 +5,7 @@ use actix_web::{
     HttpRequest, HttpResponse, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{StatusCode, header},
+    http::{Method, StatusCode, header},
     middleware::Next,
     web,
 };
@@ -13,6 +13,9 @@ use serde_json::json;
 
 use super::observe;
 use crate::service::{Code, Error};
+
+/// The member with the methods of a route, which also go into `Allow`.
+const ALLOWED: &str = "allowed";
 
 /// A service's error on its way to the client.
 #[derive(Debug)]
@@ -115,6 +118,9 @@ impl ResponseError for Problem {
         if self.0.code == Code::Unauthenticated {
             response.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"tenantry\""));
         }
+        if let Some(methods) = self.0.members.get(ALLOWED).and_then(|m| m.as_str()) {
+            response.insert_header((header::ALLOW, methods));
+        }
         if matches!(self.0.code, Code::TooLarge | Code::RequestTimeout) {
             // The rest of the body was not read, so nothing can follow it.
             response.force_close();
@@ -140,15 +146,18 @@ pub async fn wrong_method(
 ) -> Result<HttpResponse, Problem> {
     let pattern = request.match_pattern().unwrap_or_default();
     let methods = allowed.0(&pattern);
-    let detail = format!(
-        "{} is not a method of {pattern}; it takes {methods}.",
-        request.method()
-    );
-    let mut answer = Problem(Error::new(Code::MethodNotAllowed, detail)).error_response();
-    if let Ok(value) = header::HeaderValue::from_str(&methods) {
-        answer.headers_mut().insert(header::ALLOW, value);
-    }
-    Ok(answer)
+    Err(Problem(unknown_method(
+        request.method(),
+        &pattern,
+        &methods,
+    )))
+}
+
+/// The problem of a method that a route does not know; `methods` are those that
+/// it does, as `Allow` lists them.
+pub fn unknown_method(method: &Method, pattern: &str, methods: &str) -> Error {
+    let detail = format!("{method} is not a method of {pattern}; it takes {methods}.");
+    Error::new(Code::MethodNotAllowed, detail).with(ALLOWED, methods)
 }
 
 /// The methods of a route's pattern, as `Allow` lists them.

@@ -17,7 +17,7 @@ use super::{
     metrics::Metrics,
     observe, permissions,
     problem::{self, Allowed},
-    routes,
+    routes, unread,
 };
 use crate::app::App;
 
@@ -87,6 +87,7 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
             ))
             .wrap(from_fn(problem::shape))
             .wrap(from_fn(headers::add))
+            .wrap(from_fn(unread::keep))
             .wrap(from_fn(observe::observe))
     };
     let mut server = HttpServer::new(factory)

@@ -10,7 +10,7 @@ use super::{
     limiter::{Attempt, Limiter},
     operators,
     passwords::Passwords,
-    secret, unauthenticated,
+    secret,
 };
 use crate::{
     base::Instant,
@@ -79,20 +79,19 @@ impl Auth {
     /// Signs an operator in from `address`. Failures make the account and the
     /// address wait longer and longer.
     pub async fn login(&self, email: &str, password: &str, address: &str) -> Result<Session> {
-        let now = self.core.clock.now();
         let email = operators::normal(email).unwrap_or_default();
         let attempt = Attempt::new(&email, address);
-        self.limiter.check(&attempt, now)?;
+        let _turn = self.limiter.turn(&attempt).await;
+        self.limiter.check(&attempt, self.core.clock.now())?;
         let found = operators::read(&self.core, &email).await?;
         let hash = found.as_ref().map(|(_, o)| o.password_hash.as_str());
         let right = self.passwords.verify(password, hash).await?;
+        // Verifying takes its time, and waiting for it may take longer.
+        let now = self.core.clock.now();
         let Some((row, operator)) = found.filter(|_| right) else {
             self.limiter.failed(&attempt, now);
             tracing::warn!(email, address, "a sign-in failed");
-            return Err(Error::new(
-                Code::WrongCredentials,
-                "The email address or the password is wrong.",
-            ));
+            return Err(wrong_credentials());
         };
         self.limiter.succeeded(&attempt);
         let session = Session {
@@ -120,7 +119,7 @@ impl Auth {
             .commit(batch)
             .await
             .map_err(|error| match error {
-                crate::store::StoreError::Conflict { .. } => unauthenticated(),
+                crate::store::StoreError::Conflict { .. } => wrong_credentials(),
                 other => other.into(),
             })?;
         Ok(session)
@@ -172,3 +171,13 @@ impl Auth {
         }))
     }
 }
+
+fn wrong_credentials() -> Error {
+    Error::new(
+        Code::WrongCredentials,
+        "The email address or the password is wrong.",
+    )
+}
+
+#[cfg(test)]
+mod tests;

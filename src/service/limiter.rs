@@ -1,6 +1,15 @@
 //! Growing delays after failed sign-ins, for each account and for each address.
+//!
+//! Attempts on one account take turns, so that a hundred sent at once are not a
+//! hundred guesses before the first one is known to have failed.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::{Mutex, PoisonError},
+};
 
 use quick_cache::sync::Cache;
+use tokio::sync::{Mutex as Turn, MutexGuard as TurnGuard};
 
 use super::{Code, Error, Result};
 use crate::{base::Instant, config};
@@ -9,6 +18,8 @@ use crate::{base::Instant, config};
 const ENTRIES_MAX: usize = 20_000;
 /// Failures of one address that cost it nothing: many people may share one.
 const ADDRESS_FREE: u32 = 10;
+/// Accounts that share a turn only wait for each other's hash.
+const TURNS: usize = 256;
 /// After so long without a failure all is forgotten, in milliseconds.
 const FORGET_MS: i64 = 3_600_000;
 
@@ -21,6 +32,11 @@ struct Failures {
 /// Remembers failed sign-ins.
 pub struct Limiter {
     failures: Cache<String, Failures>,
+    /// Held while failures are counted.
+    counting: Mutex<()>,
+    turns: Vec<Turn<()>>,
+    /// Random, so that nobody can choose an account that shares another's turn.
+    hasher: RandomState,
     first_ms: i64,
     max_ms: i64,
 }
@@ -48,9 +64,19 @@ impl Limiter {
         let ms = |value| i64::try_from(value).unwrap_or(i64::MAX);
         Self {
             failures: Cache::new(ENTRIES_MAX),
+            counting: Mutex::default(),
+            turns: (0..TURNS).map(|_| Turn::default()).collect(),
+            hasher: RandomState::new(),
             first_ms: ms(settings.login_delay_ms_first),
             max_ms: ms(settings.login_delay_ms_max),
         }
+    }
+
+    /// Waits until no other attempt on the account is being verified. Check only
+    /// then, and hold the turn until the attempt has failed or succeeded.
+    pub async fn turn(&self, attempt: &Attempt) -> TurnGuard<'_, ()> {
+        let slot = self.hasher.hash_one(&attempt.account) as usize % TURNS;
+        self.turns[slot].lock().await
     }
 
     /// Fails where the account or the address has to wait still.
@@ -87,6 +113,7 @@ impl Limiter {
 
     /// Notes a failed attempt.
     pub fn failed(&self, attempt: &Attempt, now: Instant) {
+        let _counting = self.counting.lock().unwrap_or_else(PoisonError::into_inner);
         for who in [&attempt.account, &attempt.address] {
             let before = self.failures.get(who);
             let before = before.filter(|f| now.0 - f.last.0 < FORGET_MS);

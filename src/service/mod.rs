@@ -19,6 +19,8 @@ pub mod stats;
 pub mod tenants;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod testing_data;
 pub mod transfer;
 
 use std::sync::Arc;

@@ -193,3 +193,6 @@ fn view(stored: StoredOperator) -> OperatorView {
         created_at: stored.created_at.to_rfc3339(),
     }
 }
+
+#[cfg(test)]
+mod tests;

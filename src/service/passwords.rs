@@ -184,6 +184,18 @@ mod tests {
         }
     }
 
+    /// Were it refused unread, an unknown account would be answered at once.
+    #[test]
+    fn the_hash_of_nobody_costs_what_every_other_costs() {
+        let passwords = Passwords::new(&settings()).unwrap();
+        let nobody = PasswordHash::new(&passwords.nobody).unwrap();
+        let cost = |p: &Params| (p.m_cost(), p.t_cost(), p.p_cost());
+        let nobodys = Params::try_from(&nobody).unwrap();
+        assert_eq!(cost(&nobodys), cost(passwords.argon2.params()));
+        assert_eq!(nobody.algorithm, Algorithm::Argon2id.ident());
+        assert_eq!(nobody.hash.unwrap().len(), Params::DEFAULT_OUTPUT_LEN);
+    }
+
     #[tokio::test]
     async fn only_so_many_wait() {
         let passwords = Passwords::new(&settings()).unwrap();

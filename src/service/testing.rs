@@ -1,111 +1,108 @@
-//! What the services' own tests work on: an app over a store in memory.
-
+//! What the tests of the services about callers work on: the services over a
+//! store in memory, with a clock that moves only when told to.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
-
 use std::sync::Arc;
 
 use super::{
-    Caller,
-    apps::ApplyOptions,
-    transfer::{Format, ImportOptions, ImportReport, Target},
+    Caller, Core, Scope, TenantAccess,
+    auth::Auth,
+    keys::{KeyCache, Keys, NewKey},
+    operators::Operators,
+    passwords::Passwords,
+    tenants::{NewTenant, Tenants},
 };
 use crate::{
-    app::App,
     base::{Instant, ManualClock},
-    config::{Config, Flags, Sources},
-    domain::AppFile,
-    store::{self, OpenStore},
+    config::{Config, Sources},
+    store::{self, Key, OpenStore, Scan, Tree},
 };
 
 /// 2026-03-01T00:00:00Z
 pub const START: Instant = Instant(1_772_323_200_000);
+pub const PASSWORD: &str = "correct horse";
 
-pub const TICKETS: &str = r#"
-[entity.ticket.schema]
-required = ["subject"]
-properties.subject = { type = "string", maxLength = 40 }
-properties.status = { enum = ["open", "closed"] }
-properties.number = { type = "integer" }
-properties.price = { type = "number" }
-properties.urgent = { type = "boolean" }
-properties.tags = { type = "array", items = { type = "string" } }
-
-[[entity.ticket.index]]
-name = "by_status"
-fields = ["status", "number"]
-
-[[entity.ticket.index]]
-name = "by_number"
-fields = ["number"]
-unique = true
-
-[[entity.ticket.index]]
-name = "by_tag"
-fields = ["tags"]
-"#;
-
-pub async fn app() -> App {
-    app_over(store::memory().unwrap(), TICKETS).await
+pub struct Bench {
+    pub auth: Auth,
+    pub clock: Arc<ManualClock>,
+    pub core: Core,
+    pub keys: Arc<Keys>,
+    pub operators: Operators,
+    pub tenants: Tenants,
+    _store: OpenStore,
 }
 
-pub async fn app_over(store: OpenStore, file: &str) -> App {
-    let sources = Sources {
-        file: None,
-        env: Vec::new(),
-        flags: Flags::default(),
-    };
-    let config = Config::load(sources).unwrap();
+/// The services with their default settings, but quick hashes.
+pub fn bench() -> Bench {
+    bench_with(|_| {})
+}
+
+pub fn bench_with(change: impl FnOnce(&mut Config)) -> Bench {
+    let mut config = Config::load(Sources::default()).unwrap();
+    config.auth.argon2_memory_kib = 64;
+    config.auth.argon2_passes = 1;
+    change(&mut config);
+    let store = store::memory().unwrap();
     let clock = Arc::new(ManualClock::new(START));
-    let app = App::build(config, store, clock).await.unwrap();
-    apply(&app, file).await;
-    for slug in ["acme", "acme-2"] {
-        let slug = slug.parse().unwrap();
-        app.tenants
-            .ensure(&Caller::Local, &slug, slug.as_str())
+    let core = Core {
+        engine: store.engine.clone(),
+        clock: clock.clone(),
+        limits: Arc::new(config.limits),
+    };
+    let passwords = Arc::new(Passwords::new(&config.auth).unwrap());
+    let cache = Arc::new(KeyCache::default());
+    let keys = Arc::new(Keys::new(core.clone(), cache.clone()));
+    Bench {
+        auth: Auth::new(core.clone(), &config.auth, keys.clone(), passwords.clone()),
+        clock,
+        keys,
+        operators: Operators::new(core.clone(), passwords),
+        tenants: Tenants::new(core.clone(), cache),
+        core,
+        _store: store,
+    }
+}
+
+impl Bench {
+    pub async fn tenant(&self, slug: &str) -> TenantAccess {
+        let wish = NewTenant {
+            id: slug.into(),
+            ..NewTenant::default()
+        };
+        self.tenants.create(&Caller::Local, wish).await.unwrap();
+        let access = self.tenants.access(&Caller::Local, slug, Scope::Admin);
+        access.await.unwrap()
+    }
+
+    /// A key's id and its secret.
+    pub async fn key(&self, access: &TenantAccess, scopes: &[Scope]) -> (String, String) {
+        let wish = NewKey {
+            scopes: scopes.to_vec(),
+            ..NewKey::default()
+        };
+        let made = self.keys.create(access, &Caller::Local, wish).await;
+        let (view, secret) = made.unwrap();
+        (view.id, secret)
+    }
+
+    /// An operator, and a session's token.
+    pub async fn operator(&self, email: &str) -> String {
+        let added = self.operators.add(&Caller::Local, email, PASSWORD).await;
+        added.unwrap();
+        self.auth
+            .login(email, PASSWORD, "10.0.0.1")
             .await
-            .unwrap();
+            .unwrap()
+            .token
     }
-    app
-}
 
-pub async fn apply(app: &App, file: &str) {
-    let file = AppFile::parse(file).unwrap();
-    let options = ApplyOptions::default();
-    app.apps.apply(&Caller::Local, file, options).await.unwrap();
-}
-
-/// An import of tickets into one tenant.
-pub fn into(tenant: &str, format: Format) -> ImportOptions {
-    ImportOptions {
-        into: Target::Tenant(tenant.into()),
-        entity: "ticket".into(),
-        format,
-        encoding: None,
-        id_field: Some("id".into()),
-        first_line: None,
+    /// All keys of a tree that begin with `prefix`, as text.
+    pub async fn rows(&self, tree: Tree, prefix: &str) -> Vec<String> {
+        let mut scan = Scan::prefix(tree, Key::copy_from_slice(prefix.as_bytes()));
+        scan.limit = usize::MAX;
+        scan.bytes_max = usize::MAX;
+        let page = self.core.engine.scan(&scan).await.unwrap();
+        let keys = page.rows.iter().map(|(key, _)| key);
+        keys.map(|key| String::from_utf8_lossy(key).into_owned())
+            .collect()
     }
-}
-
-/// Imports a text in pieces of `piece` bytes.
-pub async fn import(
-    app: &App,
-    options: ImportOptions,
-    bytes: &[u8],
-    piece: usize,
-) -> super::Result<ImportReport> {
-    let mut importer = app.transfer.import(&Caller::Local, options).await?;
-    for piece in bytes.chunks(piece) {
-        if let Err(error) = importer.push(piece).await {
-            return Err(importer.stop(error).await);
-        }
-    }
-    importer.finish().await
-}
-
-/// Imports lines of NDJSON that must all be good.
-pub async fn filled(app: &App, tenant: &str, lines: &str) {
-    let report = import(app, into(tenant, Format::Ndjson), lines.as_bytes(), 1 << 16)
-        .await
-        .unwrap();
-    assert_eq!(report.failed, 0, "{report:?}");
 }

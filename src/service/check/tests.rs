@@ -9,7 +9,7 @@ use crate::{
         Scope, TenantAccess,
         keys::NewKey,
         records::{Action, Operation},
-        testing::{TICKETS, app, apply, filled},
+        testing_data::{TICKETS, app, apply, filled},
     },
     store::{Batch, Key, Scan, Tree, Value, codec, keys as store_keys},
 };

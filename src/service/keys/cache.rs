@@ -1,9 +1,6 @@
 //! Whose a secret is, remembered, and forgotten in the commit that revokes it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicI64};
 
 use crate::{base::Instant, service::Caller};
 
@@ -22,15 +19,16 @@ pub(super) struct Known {
 pub struct KeyCache {
     known: quick_cache::sync::Cache<String, Arc<Known>>,
     /// Grows whenever something is forgotten: what was looked up before that may
-    /// be older than the revocation and is not remembered.
-    epoch: AtomicU64,
+    /// be older than the revocation and is not remembered. Held while the known
+    /// keys change, so that no old one is there for even a moment.
+    epoch: Mutex<u64>,
 }
 
 impl Default for KeyCache {
     fn default() -> Self {
         Self {
             known: quick_cache::sync::Cache::new(KEYS_MAX),
-            epoch: AtomicU64::new(0),
+            epoch: Mutex::new(0),
         }
     }
 }
@@ -42,25 +40,32 @@ impl KeyCache {
 
     /// The state before a lookup, for [`KeyCache::remember`].
     pub(super) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::SeqCst)
+        *self.changing()
     }
 
-    /// Remembers what was looked up since `epoch`.
+    /// Remembers what was looked up since `epoch`, unless something was forgotten
+    /// meanwhile.
     pub(super) fn remember(&self, hash: &str, known: Arc<Known>, epoch: u64) {
-        self.known.insert(hash.to_owned(), known);
-        if self.epoch() != epoch {
-            self.known.remove(hash);
+        let now = self.changing();
+        if *now == epoch {
+            self.known.insert(hash.to_owned(), known);
         }
     }
 
     pub(super) fn forget(&self, hash: &str) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
+        let mut epoch = self.changing();
+        *epoch += 1;
         self.known.remove(hash);
     }
 
     /// Forgets everything.
     pub(in crate::service) fn clear(&self) {
-        self.epoch.fetch_add(1, Ordering::SeqCst);
+        let mut epoch = self.changing();
+        *epoch += 1;
         self.known.clear();
+    }
+
+    fn changing(&self) -> MutexGuard<'_, u64> {
+        self.epoch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

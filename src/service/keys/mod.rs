@@ -18,7 +18,7 @@ use super::{Caller, Code, Core, Error, Result, Scope, TenantAccess, secret};
 use crate::{
     base::{Instant, new_record_id},
     store::{
-        Batch, Condition, Scan, StoreError, Tree, Value,
+        Batch, Condition, Key, Scan, StoreError, Tree, Value,
         codec::{self, Stored},
         keys,
     },
@@ -204,26 +204,35 @@ impl Keys {
         }
     }
 
-    /// Revokes a key. No request is served by it once this answers.
+    /// Revokes a key. No request is served by it once this answers. A caller that
+    /// goes away meanwhile does not stop it half-way: what is revoked in the store
+    /// must not stay known here.
     pub async fn revoke(&self, access: &TenantAccess, id: &str) -> Result<()> {
-        let key = access.keys.api_key(id);
-        loop {
-            let row = self.core.engine.get(Tree::Hot, &key).await?;
-            let row = row.ok_or_else(|| Error::not_found(format!("API key {id:?}")))?;
-            let stored: StoredKey = codec::decode(&row)?;
-            let mut batch = Batch::default();
-            batch.expect(Tree::Hot, key.clone(), Condition::Value(row));
-            batch.delete(Tree::Hot, key.clone());
-            batch.delete(Tree::Hot, keys::api_key_by_hash(&stored.hash));
-            match self.core.engine.commit(batch).await {
-                Ok(()) => {
-                    self.cache.forget(&stored.hash);
-                    return Ok(());
-                }
-                // Its last use was noted meanwhile.
-                Err(StoreError::Conflict { .. }) => {}
-                Err(other) => return Err(other.into()),
-            }
+        let (core, cache) = (self.core.clone(), self.cache.clone());
+        let (key, id) = (access.keys.api_key(id), id.to_owned());
+        tokio::spawn(async move { revoke(&core, &cache, key, &id).await })
+            .await
+            .map_err(Error::internal)?
+    }
+}
+
+async fn revoke(core: &Core, cache: &KeyCache, key: Key, id: &str) -> Result<()> {
+    loop {
+        let row = core.engine.get(Tree::Hot, &key).await?;
+        let row = row.ok_or_else(|| Error::not_found(format!("API key {id:?}")))?;
+        let stored: StoredKey = codec::decode(&row)?;
+        let mut batch = Batch::default();
+        batch.expect(Tree::Hot, key.clone(), Condition::Value(row));
+        batch.delete(Tree::Hot, key.clone());
+        batch.delete(Tree::Hot, keys::api_key_by_hash(&stored.hash));
+        let done = core.engine.commit(batch).await;
+        // Also after a failure, which does not tell whether it was written.
+        cache.forget(&stored.hash);
+        match done {
+            Ok(()) => return Ok(()),
+            // Its last use was noted meanwhile.
+            Err(StoreError::Conflict { .. }) => {}
+            Err(other) => return Err(other.into()),
         }
     }
 }
@@ -270,3 +279,6 @@ fn view(stored: StoredKey) -> KeyView {
         last_used_at: stored.last_used_at.map(Instant::to_rfc3339),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -73,6 +73,28 @@ pub(super) async fn look_up(
     Ok(Known::Answered(remembered.reply))
 }
 
+/// The expiry row beside a remembered answer, for whoever removes the answer.
+pub(in crate::service) fn expiry_of(key: &Key, row: &Value) -> Result<Key> {
+    let remembered: Remembered = codec::decode(row)?;
+    Ok(keys::expiry(Instant(remembered.expires_at), key))
+}
+
+/// A remembered answer as it is stored, for tests of what becomes of it.
+#[cfg(test)]
+pub(in crate::service) fn stored_until(expires_at: Instant) -> Result<Value> {
+    let reply = Reply {
+        status: 201,
+        etag: None,
+        location: None,
+        body: Vec::new(),
+    };
+    Ok(codec::encode(&Remembered {
+        request_hash: [0; 32],
+        expires_at: expires_at.0,
+        reply,
+    })?)
+}
+
 impl Place {
     /// Adds to `batch` that `reply` is remembered, unless somebody else was
     /// faster; answers the expectation's position.

@@ -19,6 +19,9 @@ mod write;
 use std::sync::Arc;
 
 use bytes::Bytes;
+pub(in crate::service) use idempotency::expiry_of;
+#[cfg(test)]
+pub(in crate::service) use idempotency::stored_until;
 pub use render::Record;
 use tokio::sync::OnceCell;
 

@@ -4,7 +4,7 @@
 use super::{Tenants, missing};
 use crate::{
     domain::TenantSlug,
-    service::{Caller, Error, Result, keys::stored_hash},
+    service::{Caller, Error, Result, keys::stored_hash, records::expiry_of},
     store::{
         Batch, Condition, Key, Scan, StoreError, Tree, Value,
         keys::{self, TenantKeys},
@@ -62,7 +62,9 @@ impl Tenants {
         let name = String::from_utf8_lossy(&work[keys::work(WORK).len()..]);
         let slug = TenantSlug::parse(&name).map_err(Error::internal)?;
         let tenant = TenantKeys::new(&slug);
-        let erased = self.erase_keys(&tenant).await? || self.erase_rows(&tenant).await?;
+        let erased = self.erase_keys(&tenant).await?
+            || self.erase_answers(&tenant).await?
+            || self.erase_rows(&tenant).await?;
         if !erased {
             let mut done = Batch::default();
             done.delete(Tree::Hot, work);
@@ -81,6 +83,19 @@ impl Tenants {
         let mut batch = Batch::default();
         for (key, row) in &page.rows {
             batch.delete(Tree::Hot, keys::api_key_by_hash(&stored_hash(row)?));
+            batch.delete(Tree::Hot, key.clone());
+        }
+        self.commit_some(batch).await
+    }
+
+    /// A remembered answer goes with its expiry, which would otherwise take away
+    /// an answer of a later tenant of the same name.
+    async fn erase_answers(&self, tenant: &TenantKeys) -> Result<bool> {
+        let scan = Scan::prefix(Tree::Hot, tenant.idempotency(""));
+        let page = self.core.engine.scan(&scan).await?;
+        let mut batch = Batch::default();
+        for (key, row) in &page.rows {
+            batch.delete(Tree::Hot, expiry_of(key, row)?);
             batch.delete(Tree::Hot, key.clone());
         }
         self.commit_some(batch).await

@@ -243,3 +243,6 @@ fn invalid(problems: &[FieldProblem]) -> Error {
     )
     .with("problems", problems)
 }
+
+#[cfg(test)]
+mod tests;

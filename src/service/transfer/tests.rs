@@ -8,7 +8,7 @@ use futures_util::TryStreamExt as _;
 use super::*;
 use crate::{
     app::App,
-    service::testing::{TICKETS, app, app_over, filled, import, into},
+    service::testing_data::{TICKETS, app, app_over, filled, import, into},
     store::{
         CommitterOptions, OpenStore,
         engine::{
