@@ -13,4 +13,6 @@ mod permissions;
 mod problems;
 mod records;
 mod server;
+mod store;
 mod tenants;
+mod transfer;

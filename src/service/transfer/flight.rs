@@ -3,7 +3,9 @@
 //!
 //! The rows of one record take effect in their order: a batch holds a record
 //! once, and a later row of it waits for a later batch. A row that is refused
-//! leaves its batch, and the others are tried again without it.
+//! leaves its batch, and the others are tried again without it. One that is refused
+//! for another record's unique values is tried once more in its turn, alone: an
+//! earlier row that gives the values up may have been waiting.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -12,7 +14,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::stops;
 use crate::service::{
-    Error, Result, TenantAccess,
+    Code, Error, Result, TenantAccess,
     records::{Action, Operation, OutcomeKind, Records},
 };
 
@@ -28,8 +30,20 @@ const BUSY_WAIT: Duration = Duration::from_millis(100);
 
 /// One row, ready to be written.
 pub(super) struct Pending {
-    pub line: u64,
-    pub operation: Operation,
+    line: u64,
+    operation: Operation,
+    /// Goes in a batch of its own, when all rows before it are written.
+    alone: bool,
+}
+
+impl Pending {
+    pub fn new(line: u64, operation: Operation) -> Self {
+        Self {
+            line,
+            operation,
+            alone: false,
+        }
+    }
 }
 
 /// Rows that are written together.
@@ -108,7 +122,11 @@ impl Lane {
         let mut landed = Landed::default();
         while landed.stopped.is_none() && !self.rows.is_empty() {
             let batch = self.next_batch();
-            write_batch(records, &self.access, batch, &mut landed).await;
+            let again = write_batch(records, &self.access, batch, &mut landed).await;
+            for row in again {
+                let place = self.rows.partition_point(|other| other.line < row.line);
+                self.rows.insert(place, Pending { alone: true, ..row });
+            }
         }
         landed
     }
@@ -121,11 +139,15 @@ impl Lane {
         let mut waiting = VecDeque::new();
         let mut bytes = 0;
         while let Some(row) = self.rows.pop_front() {
+            if row.alone && batch.is_empty() && waiting.is_empty() {
+                return vec![row];
+            }
             if batch.len() == BATCH_ROWS || (bytes >= BATCH_BYTES && !batch.is_empty()) {
                 waiting.push_back(row);
                 break;
             }
-            if record_of(&row).is_none_or(|record| seen.insert(record)) {
+            let first = record_of(&row).is_none_or(|record| seen.insert(record));
+            if first && !row.alone {
                 bytes += row.operation.body.len();
                 batch.push(row);
             } else {
@@ -147,64 +169,50 @@ fn record_of(row: &Pending) -> Option<(String, String)> {
     }
 }
 
-/// Writes a batch, without the rows that are refused.
+/// Writes a batch, without the rows that are refused; answers those that are to
+/// be tried again.
 async fn write_batch(
     records: &Records,
     access: &TenantAccess,
     batch: Vec<Pending>,
     landed: &mut Landed,
-) {
+) -> Vec<Pending> {
+    let alone = batch.iter().all(|row| row.alone);
     let (mut lines, mut operations): (Vec<_>, Vec<_>) = batch
         .into_iter()
         .map(|row| (row.line, row.operation))
         .unzip();
+    let mut again = Vec::new();
     while !operations.is_empty() {
         let error = match apply(records, access, &operations).await {
             Ok(kinds) => {
                 kinds.iter().for_each(|kind| landed.count(*kind));
-                return;
+                break;
             }
             Err(error) => error,
         };
         if stops(&error) {
             landed.stopped = Some(error);
-            return;
+            break;
         }
-        match number_of(&error).filter(|number| *number < operations.len()) {
-            Some(number) => {
-                operations.remove(number);
-                landed.failed.push((lines.remove(number), error));
-            }
-            // The batch as a whole is refused: find out whose fault it is.
-            None if operations.len() > 1 => {
-                write_singly(records, access, lines, operations, landed).await;
-                return;
-            }
+        let number = match number_of(&error).filter(|number| *number < operations.len()) {
+            Some(number) => number,
+            None if operations.len() == 1 => 0,
+            // The batch as a whole is refused: each row finds out for itself.
             None => {
-                landed.failed.push((lines.remove(0), error));
-                return;
+                let rows = lines.into_iter().zip(operations);
+                again.extend(rows.map(|(line, operation)| Pending::new(line, operation)));
+                break;
             }
+        };
+        let row = Pending::new(lines.remove(number), operations.remove(number));
+        if error.code == Code::UniqueViolation && !alone {
+            again.push(row);
+        } else {
+            landed.failed.push((row.line, error));
         }
     }
-}
-
-async fn write_singly(
-    records: &Records,
-    access: &TenantAccess,
-    lines: Vec<u64>,
-    operations: Vec<Operation>,
-    landed: &mut Landed,
-) {
-    for (line, operation) in lines.into_iter().zip(operations) {
-        match apply(records, access, &[operation]).await {
-            Ok(kinds) => kinds.iter().for_each(|kind| landed.count(*kind)),
-            Err(error) if stops(&error) => {
-                landed.stopped = Some(error);
-                return;
-            }
-            Err(error) => landed.failed.push((line, error)),
-        }
-    }
+    again
 }
 
 impl Landed {

@@ -226,7 +226,7 @@ impl Importer {
             if_match: None,
             if_none_match: None,
         };
-        self.flight.add(&access, Pending { line, operation });
+        self.flight.add(&access, Pending::new(line, operation));
         if self.flight.rows() >= FLIGHT_ROWS || self.flight.bytes() >= FLIGHT_BYTES {
             self.flush().await?;
         }

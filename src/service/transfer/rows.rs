@@ -236,7 +236,7 @@ impl Csv {
     fn record(&mut self, line: u64, line_ended: bool) -> Result<Option<Row>> {
         let (written, fields) = (self.written, self.fields);
         (self.started, self.written, self.fields) = (None, 0, 0);
-        let long = std::mem::take(&mut self.too_long);
+        let long = std::mem::take(&mut self.too_long) || written > self.row_bytes_max;
         let fields = Fields {
             bytes: &self.output[..written],
             ends: &self.ends[..fields],

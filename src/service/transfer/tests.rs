@@ -97,6 +97,25 @@ async fn rows_of_one_record_take_effect_in_their_order_and_again_change_nothing(
 }
 
 #[tokio::test]
+async fn unique_values_pass_from_row_to_row_in_the_order_of_the_file() {
+    let app = app().await;
+    let rows = "{\"id\":\"a\",\"subject\":\"1\",\"number\":1}\n\
+        {\"id\":\"a\",\"subject\":\"2\",\"number\":2}\n\
+        {\"id\":\"b\",\"subject\":\"3\",\"number\":1}\n\
+        {\"id\":\"c\",\"subject\":\"4\",\"number\":1}\n\
+        {\"id\":\"b\",\"subject\":\"5\",\"number\":3}\n\
+        {\"id\":\"d\",\"subject\":\"6\",\"number\":1}\n";
+    let report = import(&app, into("acme", Format::Ndjson), rows.as_bytes(), 1_000);
+    let report = report.await.unwrap();
+    assert_eq!(lines(&report.errors), [4], "{report:?}");
+    assert_eq!((report.created, report.updated), (3, 2));
+    for (id, subject) in [("a", "\"2\""), ("b", "\"5\""), ("d", "\"6\"")] {
+        let kept = get(&app, "acme", id).await.unwrap();
+        assert!(kept.contains(subject), "{id}: {kept}");
+    }
+}
+
+#[tokio::test]
 async fn csv_values_are_typed_by_the_schema_and_keep_their_digits() {
     let app = app().await;
     let csv = "id,subject,price,number,urgent,tags,note\r\n\
