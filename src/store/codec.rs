@@ -30,11 +30,15 @@ fn unknown_version(kind: &str, version: u8) -> StoreError {
     StoreError::Corrupt(format!("a {kind} of the unknown version {version}"))
 }
 
+/// What a stored form may claim to hold, so that damaged lengths ask for no memory.
+const BYTES_MAX: usize = 4 << 20;
+
 /// Big-endian and of fixed width, so that a header's length is a constant.
 fn layout() -> impl bincode::config::Config {
     bincode::config::standard()
         .with_big_endian()
         .with_fixed_int_encoding()
+        .with_limit::<BYTES_MAX>()
 }
 
 /// The stored form of `value`.

@@ -83,7 +83,10 @@ async fn damage_is_an_error_and_no_panic() {
     fill(dir.path(), 40, 1).await;
     let config = dir.path().join("sled/conf");
     let whole = fs::read(&config).unwrap();
-    fs::write(&config, b"nonsense").unwrap();
+    let mut damaged = whole.clone();
+    let version = whole.windows(4).position(|w| w == b"0.34").unwrap();
+    damaged[version..version + 4].copy_from_slice(b"0.99");
+    fs::write(&config, damaged).unwrap();
     let why = refused(dir.path());
     assert!(why.contains("does not open"), "{why}");
     fs::write(&config, whole).unwrap();

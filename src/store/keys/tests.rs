@@ -28,7 +28,7 @@ fn value() -> impl Strategy<Value = IndexValue> {
 }
 
 fn id() -> impl Strategy<Value = RecordId> {
-    "[A-Za-z0-9._~-]{1,12}".prop_map(|text| RecordId::parse(&text).unwrap())
+    "[A-Za-z0-9._~-]{0,11}[a-z]".prop_map(|text| RecordId::parse(&text).unwrap())
 }
 
 proptest! {
