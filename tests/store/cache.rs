@@ -31,7 +31,7 @@ async fn no_read_is_older_than_an_acknowledged_write() {
                         let gone = found == 0;
                         assert!(gone || found >= known, "{found} after {known}");
                         reads += 1;
-                        if reads % 64 == 0 {
+                        if reads.is_multiple_of(64) {
                             tokio::task::yield_now().await;
                         }
                     }
