@@ -99,7 +99,8 @@ pub struct Serve {
     /// Listen here instead of where the configuration says
     #[arg(long, value_name = "ADDR:PORT")]
     pub listen: Option<String>,
-    /// A server to look at, in a folder of its own with generated data, gone when it ends
+    /// A server to look at, with generated data, in a folder of its own that goes when it
+    /// ends, or in the one of --data, which stays until the next demo there
     #[arg(long)]
     pub demo: bool,
 }

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The store's folder within the data folder.
-const STORE_FOLDER: &str = "store";
+pub const STORE_FOLDER: &str = "store";
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
 

@@ -1,12 +1,14 @@
 //! `tenantry serve --demo`: a server to look at, with data that is the same each
-//! time, in a folder of its own that goes when it ends.
+//! time, in a folder of its own that goes when it ends, or in one named by
+//! `--data` that stays until the next demo there.
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, TimeDelta};
 use hyper::Method;
@@ -32,14 +34,18 @@ const TENANTS: [(&str, &str, u64); 4] = [
 ];
 
 pub fn run(context: &Context, listen: Option<String>) -> Result<()> {
-    let folder = Folder::make()?;
+    let folder = match &context.common.data {
+        Some(path) => Folder::given(path)?,
+        None => Folder::make()?,
+    };
     let flags = Flags {
-        data: Some(folder.0.clone()),
+        data: Some(folder.path.clone()),
         listen,
     };
     let sources = Sources::of_process(context.common.config.clone(), flags);
     let config = Config::load(sources).map_err(WrongConfig)?;
     let lock = serve::lock(&config)?;
+    folder.clear()?;
     let (data, out) = (config.data.clone(), context.out);
     let ready = move |address: SocketAddr| {
         // On a thread of its own: what it asks is answered by whoever called this.
@@ -139,8 +145,14 @@ impl Random {
     }
 }
 
-/// The demo's own folder; dropping it removes it.
-struct Folder(PathBuf);
+/// In a folder that a demo was in, so that no other folder is ever cleared.
+const MARKER: &str = "DEMO";
+
+/// The demo's folder; dropping it removes it, unless the user named it.
+struct Folder {
+    path: PathBuf,
+    kept: bool,
+}
 
 impl Folder {
     fn make() -> Result<Self> {
@@ -148,21 +160,73 @@ impl Folder {
         let (id, _) = new_record_id(SystemClock.now());
         let path = std::env::temp_dir().join(format!("tenantry-demo-{id}"));
         make_data_folder(&path)?;
-        Ok(Self(path))
+        Ok(Self { path, kept: false })
+    }
+
+    /// The folder that the user named: missing, empty, or a demo's.
+    fn given(path: &Path) -> Result<Self> {
+        make_data_folder(path)?;
+        let marker = path.join(MARKER);
+        if !marker.exists() {
+            if fs::read_dir(path)?.next().is_some() {
+                bail!(
+                    "{} holds something that is no demo's; a demo takes a folder that is missing, empty, or held one before",
+                    path.display()
+                );
+            }
+            fs::write(
+                &marker,
+                "A demo of Tenantry; the next one in this folder clears it.\n",
+            )?;
+        }
+        let path = path.canonicalize()?;
+        Ok(Self { path, kept: true })
+    }
+
+    /// Removes what an earlier demo left. The folder is locked.
+    fn clear(&self) -> Result<()> {
+        match fs::remove_dir_all(self.path.join(server::STORE_FOLDER)) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 }
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            note(format_args!("cannot remove {}: {error}", self.0.display()));
+        if self.kept {
+            return;
+        }
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            note(format_args!(
+                "cannot remove {}: {error}",
+                self.path.display()
+            ));
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+
+    #[test]
+    fn only_a_demos_folder_is_taken_and_cleared() {
+        let dir = tempfile::tempdir().unwrap();
+        let (fresh, foreign) = (dir.path().join("fresh"), dir.path().join("foreign"));
+        fs::create_dir(&foreign).unwrap();
+        fs::write(foreign.join("holiday.jpg"), "x").unwrap();
+        assert!(Folder::given(&foreign).is_err());
+        assert!(foreign.join("holiday.jpg").exists());
+        for _ in 0..2 {
+            let folder = Folder::given(&fresh).unwrap();
+            folder.clear().unwrap();
+            assert!(!fresh.join(server::STORE_FOLDER).exists());
+            fs::create_dir(fresh.join(server::STORE_FOLDER)).unwrap();
+        }
+        assert!(fresh.join(MARKER).exists());
+    }
 
     #[test]
     fn the_tickets_are_the_same_each_time() {
