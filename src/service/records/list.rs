@@ -6,19 +6,19 @@
 //! generations tell), or if it still has that row.
 
 use bytes::Bytes;
-use serde_json::json;
 
 use super::{
     Record, Records,
     candidates::{Candidate, Candidates, ROWS_AT_ONCE},
     document::parse_stored,
+    page::PageOut,
     rows,
 };
 use crate::{
     base::time_of_record_id,
     domain::{
         Entity, IndexName, TenantSlug,
-        cursor::{Cursor, Secret, fingerprint},
+        cursor::{Cursor, fingerprint},
         query::{
             Access, CountPlan, ListRequest, Plan, PlanError, TierChoice, created_at_suggestion,
             plan,
@@ -26,25 +26,13 @@ use crate::{
     },
     service::{Code, Error, Result, TenantAccess, apps::AppState, counts},
     store::{
-        Batch, Condition, Key, StoreError, Tree, Value,
-        codec::{self, Stored},
+        Key, Tree, Value, codec,
         keys::{self, Counted},
     },
 };
 
 /// Records fetched at once through index rows.
 const RECORDS_AT_ONCE: usize = 16;
-/// Bytes of a read unit.
-const READ_UNIT_BYTES: usize = 4096;
-
-/// The stored form of the secret that signs cursors.
-#[derive(serde::Serialize, serde::Deserialize)]
-struct CursorSecret(Secret);
-
-impl Stored for CursorSecret {
-    const KIND: &'static str = "cursor secret";
-    const VERSION: u8 = 1;
-}
 
 /// What a list is about.
 struct List<'a> {
@@ -55,16 +43,6 @@ struct List<'a> {
     /// What every row's key begins with.
     prefix: Key,
     tiers: &'static [Tree],
-}
-
-/// The answer as it grows.
-struct PageOut {
-    body: Vec<u8>,
-    items: usize,
-    records_read: usize,
-    bytes_read: usize,
-    /// The last row that is done.
-    last: Option<Key>,
 }
 
 impl Records {
@@ -126,7 +104,8 @@ impl Records {
             .to_text(secret)
         });
         let count = self.count(&list).await?;
-        Ok(finish(&list, out, &candidates, next, count))
+        let explained = request.explain.then(|| list.plan.access.name());
+        Ok(out.finish(&candidates, next, count, explained))
     }
 
     /// Ids that clients chose do not tell when a record was made.
@@ -155,13 +134,7 @@ impl Records {
         candidates: &mut Candidates<'_>,
     ) -> Result<(PageOut, bool)> {
         let bytes_max = self.core.limits.page_bytes_max;
-        let mut out = PageOut {
-            body: br#"{"items":["#.to_vec(),
-            items: 0,
-            records_read: 0,
-            bytes_read: 0,
-            last: None,
-        };
+        let mut out = PageOut::new();
         let by_index = matches!(list.plan.access, Access::Index { .. });
         let mut rows_done = 0;
         loop {
@@ -291,54 +264,6 @@ impl Records {
         }
         Ok(Some(sum))
     }
-
-    /// The secret that signs cursors; the first to need it makes it.
-    async fn cursor_secret(&self) -> Result<&Secret> {
-        self.cursor_secret
-            .get_or_try_init(|| self.read_secret())
-            .await
-    }
-
-    async fn read_secret(&self) -> Result<Secret> {
-        let key = Key::from_static(keys::CURSOR_SECRET.as_bytes());
-        loop {
-            if let Some(stored) = self.core.engine.get(Tree::Hot, &key).await? {
-                return Ok(codec::decode::<CursorSecret>(&stored)?.0);
-            }
-            let mut secret = Secret::default();
-            getrandom::fill(&mut secret)
-                .map_err(|error| Error::internal(format!("no random numbers: {error}")))?;
-            let mut batch = Batch::default();
-            batch.expect(Tree::Hot, key.clone(), Condition::Absent);
-            batch.put(
-                Tree::Hot,
-                key.clone(),
-                codec::encode(&CursorSecret(secret))?,
-            );
-            match self.core.engine.commit(batch).await {
-                Ok(()) => return Ok(secret),
-                Err(StoreError::Conflict { .. }) => {}
-                Err(other) => return Err(other.into()),
-            }
-        }
-    }
-}
-
-impl PageOut {
-    /// Adds a record unless the page is full of bytes; one always fits.
-    fn push(&mut self, record: &Record, bytes_max: usize) -> bool {
-        let before = self.body.len();
-        if self.items > 0 {
-            self.body.push(b',');
-        }
-        record.render_into(&mut self.body);
-        if self.items > 0 && self.body.len() > bytes_max {
-            self.body.truncate(before);
-            return false;
-        }
-        self.items += 1;
-        true
-    }
 }
 
 /// A row that is the record itself.
@@ -404,36 +329,6 @@ fn record_key(list: &List<'_>, row: &Candidate) -> Result<Key> {
     };
     let id = id.ok_or_else(|| Error::internal(format!("an index row: {:?}", row.key)))?;
     Ok(list.access.keys.record(&list.entity.name, &id))
-}
-
-fn finish(
-    list: &List<'_>,
-    mut out: PageOut,
-    rows: &Candidates<'_>,
-    next: Option<String>,
-    count: Option<u64>,
-) -> Bytes {
-    let units = (out.bytes_read + rows.bytes_read)
-        .div_ceil(READ_UNIT_BYTES)
-        .max(1);
-    let mut rest = json!({"next_cursor": next, "units": {"read": units}});
-    if let Some(count) = count {
-        rest["count"] = json!(count);
-    }
-    if list.request.explain {
-        rest["explain"] = json!({
-            "index": list.plan.access.name(),
-            "keys_read": rows.keys_read,
-            "records_read": out.records_read,
-            "records_returned": out.items,
-            "read_units": units,
-        });
-    }
-    // The object's own braces go; its members follow the items.
-    out.body.extend_from_slice(b"],");
-    out.body
-        .extend_from_slice(&rest.to_string().as_bytes()[1..]);
-    out.body.into()
 }
 
 /// The problem of a list that is not answered.

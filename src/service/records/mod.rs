@@ -5,9 +5,12 @@
 //! `list.rs` answers a query from one range of rows that `candidates.rs` reads.
 
 mod candidates;
+mod conditions;
+mod cursor_secret;
 mod document;
 mod idempotency;
 mod list;
+mod page;
 mod read;
 mod render;
 pub mod rows;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     Action, Operation, Outcome, OutcomeKind, Record,
+    conditions::{check_conditions, exists},
     document::{Document, parse_stored},
     read::missing,
     rows::{self, Row},
@@ -13,8 +14,8 @@ use super::{
 };
 use crate::{
     base::time_of_record_id,
-    domain::{Entity, Index, RecordId, RecordMeta, record::etag},
-    service::{Code, Core, Error, Result, TenantAccess, apps::AppState},
+    domain::{Entity, Index, RecordId, RecordMeta},
+    service::{Core, Error, Result, TenantAccess, apps::AppState},
     store::{Batch, Condition, Key, Tree, Value, codec, keys::Counted},
 };
 
@@ -376,55 +377,6 @@ fn document(
             Err(missing(entity, target.id.as_str()))
         }
     }
-}
-
-fn exists(entity: &Entity, target: &Target, meta: &RecordMeta) -> Error {
-    Error::new(
-        Code::AlreadyExists,
-        format!(
-            "The record {:?} of the entity {} exists; use PUT to replace it.",
-            target.id.as_str(),
-            entity.name
-        ),
-    )
-    .with("current_version", meta.version)
-    .with("current_etag", etag(meta))
-}
-
-/// `If-Match` and `If-None-Match` (RFC 9110). A patch or a deletion of nothing is
-/// not found, whatever the condition says.
-fn check_conditions(operation: &Operation, current: Option<&RecordMeta>) -> Result<()> {
-    let needs_one = matches!(
-        operation.action,
-        Action::Patch { .. } | Action::Delete { .. }
-    );
-    if current.is_none() && needs_one {
-        return Ok(());
-    }
-    let held =
-        |wanted: &crate::domain::record::EtagMatch| current.is_some_and(|m| wanted.matches(m));
-    let failed = match (&operation.if_match, &operation.if_none_match) {
-        (Some(wanted), _) if !held(wanted) => "If-Match",
-        (_, Some(unwanted)) if held(unwanted) => "If-None-Match",
-        _ => return Ok(()),
-    };
-    let error = match current {
-        Some(meta) => Error::new(
-            Code::PreconditionFailed,
-            format!(
-                "{failed} did not hold: the record is at version {}. Read it again and decide anew.",
-                meta.version
-            ),
-        )
-        .with("current_version", meta.version)
-        .with("current_etag", etag(meta)),
-        None => Error::new(
-            Code::PreconditionFailed,
-            format!("{failed} did not hold: there is no such record."),
-        )
-        .with("current_version", serde_json::Value::Null),
-    };
-    Err(error)
 }
 
 /// Drawn at random, so that nobody can guess the ETag of a record to come.
