@@ -14,6 +14,7 @@ pub mod limiter;
 pub mod operators;
 pub mod passwords;
 pub mod records;
+mod scan;
 mod secret;
 pub mod stats;
 pub mod tenants;

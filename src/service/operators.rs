@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Caller, Code, Core, Error, Result, passwords::Passwords};
+use super::{Caller, Code, Core, Error, Result, passwords::Passwords, scan};
 use crate::{
     base::Instant,
     store::{
@@ -89,18 +89,10 @@ impl Operators {
     /// All operators, by email address.
     pub async fn list(&self, caller: &Caller) -> Result<Vec<OperatorView>> {
         caller.require_operator()?;
-        let mut scan = Scan::prefix(Tree::Hot, keys::OPERATORS);
-        let mut all = Vec::new();
-        loop {
-            let page = self.core.engine.scan(&scan).await?;
-            for (_, row) in &page.rows {
-                all.push(view(codec::decode(row)?));
-            }
-            match page.next {
-                Some(next) => scan.after = Some(next),
-                None => return Ok(all),
-            }
-        }
+        let rows = scan::every(&self.core, keys::OPERATORS).await?;
+        rows.iter()
+            .map(|(_, row)| Ok(view(codec::decode(row)?)))
+            .collect()
     }
 
     /// Gives an operator a new password; all of the operator's sessions end.

@@ -125,7 +125,8 @@ fn rust_tests(bench: &mut Bench) -> Result<()> {
 }
 
 fn browser_tests(bench: &mut Bench) -> Result<()> {
-    run(&mut cargo(&["build", "--package", "tenantry"]))?;
+    // With the tests' own features of the dependencies: what they built is used again.
+    run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
     let mut command = program("npm", &place::web(), &["run", "--silent", "e2e"]);
     command
         .env("PATH", &bench.path)

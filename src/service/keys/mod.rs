@@ -14,7 +14,7 @@ pub use cache::KeyCache;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Caller, Code, Core, Error, Result, Scope, TenantAccess, secret};
+use super::{Caller, Code, Core, Error, Result, Scope, TenantAccess, scan, secret};
 use crate::{
     base::{Instant, new_record_id},
     store::{
@@ -190,18 +190,10 @@ impl Keys {
 
     /// All keys of the tenant, oldest first.
     pub async fn list(&self, access: &TenantAccess) -> Result<Vec<KeyView>> {
-        let mut scan = Scan::prefix(Tree::Hot, access.keys.api_keys());
-        let mut all = Vec::new();
-        loop {
-            let page = self.core.engine.scan(&scan).await?;
-            for (_, row) in &page.rows {
-                all.push(view(codec::decode(row)?));
-            }
-            match page.next {
-                Some(next) => scan.after = Some(next),
-                None => return Ok(all),
-            }
-        }
+        let rows = scan::every(&self.core, access.keys.api_keys()).await?;
+        rows.iter()
+            .map(|(_, row)| Ok(view(codec::decode(row)?)))
+            .collect()
     }
 
     /// Revokes a key. No request is served by it once this answers. A caller that
