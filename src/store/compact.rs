@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     engine::{Applied, Embedded, Key, Result, Scan, StoreError, Tree, folder_bytes, sled::Sled},
-    open::{engine_folder, failed, sync_folder},
+    open::{check_folder, engine_folder, failed, sync_folder},
 };
 
 const NEW: &str = "sled.new";
@@ -23,6 +23,7 @@ const PAGE_ROWS: usize = 512;
 /// Copies the store in `dir` into a fresh, small one and switches to it. Nobody
 /// else may have it open. Answers the bytes on disk before and after.
 pub fn compact(dir: &Path) -> Result<(u64, u64)> {
+    check_folder(dir, "sled")?;
     settle(dir)?;
     let (from, to) = (engine_folder(dir), dir.join(NEW));
     if !from.exists() {

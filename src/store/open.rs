@@ -118,12 +118,10 @@ pub(super) fn sync_folder(dir: &Path) -> Result<()> {
 /// Checks the format of an existing folder; a new one gets ours.
 fn prepare_folder(dir: &Path, engine: &str) -> Result<()> {
     fs::create_dir_all(dir).map_err(|e| failed("made", dir, &e))?;
-    let path = dir.join(FORMAT_FILE);
-    match fs::read_to_string(&path) {
-        Ok(text) => return check_format(&text, engine, dir),
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
-        Err(error) => return Err(failed("read", &path, &error)),
+    if let Some(format) = read_format(dir)? {
+        return check_format(&format, engine, dir);
     }
+    let path = dir.join(FORMAT_FILE);
     let mut entries = fs::read_dir(dir).map_err(|e| failed("read", dir, &e))?;
     if entries.any(|entry| entry.is_ok_and(|e| e.file_name() != "FORMAT.new")) {
         return Err(StoreError::Open(format!(
@@ -139,6 +137,26 @@ fn prepare_folder(dir: &Path, engine: &str) -> Result<()> {
     };
     write().map_err(|e| failed("written", &path, &e))?;
     sync_folder(dir)
+}
+
+/// Checks that the folder has a store that this version may touch.
+pub(super) fn check_folder(dir: &Path, engine: &str) -> Result<()> {
+    match read_format(dir)? {
+        Some(format) => check_format(&format, engine, dir),
+        None => Err(StoreError::Open(format!(
+            "{} has no store: there is no file {FORMAT_FILE}.",
+            dir.display()
+        ))),
+    }
+}
+
+fn read_format(dir: &Path) -> Result<Option<String>> {
+    let path = dir.join(FORMAT_FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed("read", &path, &error)),
+    }
 }
 
 fn check_format(text: &str, engine: &str, dir: &Path) -> Result<()> {

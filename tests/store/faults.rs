@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tenantry::store::{
     Batch, Committed, CommitterOptions, Engine, StoreError, Tree,
     engine::{
+        Applied, Embedded,
         faulty::{Call, Fault, Faulty},
         memory::Memory,
         sled::Sled,
@@ -24,7 +25,10 @@ fn rig() -> Rig {
 #[tokio::test]
 async fn after_a_failed_write_nothing_is_taken_and_reads_go_on() {
     for fault in [Fault::Fail, Fault::FailAfter, Fault::Panic] {
-        let (faulty, engine) = rig();
+        let faulty = Arc::new(Faulty::new(Memory::new()));
+        let committed = Committed::start(faulty.clone(), CommitterOptions::default()).unwrap();
+        let metrics = committed.metrics();
+        let engine: Arc<dyn Engine> = Arc::new(committed);
         engine.commit(put("before", b"1")).await.unwrap();
         assert!(engine.read_only().is_none());
         faulty.plan(Call::Apply, 0, fault);
@@ -38,6 +42,8 @@ async fn after_a_failed_write_nothing_is_taken_and_reads_go_on() {
             assert!(matches!(late, Err(StoreError::ReadOnly(_))), "{late:?}");
         }
         assert!(engine.read_only().is_some());
+        let written = metrics.batches.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(written, 1, "only what is on disk counts as written");
         assert_eq!(get(&engine, "before").await.unwrap(), b"1");
         assert_eq!(get(&engine, "late").await, None);
     }
@@ -128,6 +134,81 @@ async fn groups_are_merged_while_one_is_written() {
         "{} writes",
         faulty.count(Call::Apply)
     );
+}
+
+/// A group whose batches do not add up to its limit in bytes.
+#[tokio::test]
+async fn a_group_stays_within_its_bytes_and_the_queue_within_its_own() {
+    let options = CommitterOptions {
+        group_bytes: 25_000,
+        queue_bytes: 100_000,
+        ..CommitterOptions::default()
+    };
+    let faulty = Arc::new(Faulty::new(Memory::new()));
+    let engine: Arc<dyn Engine> = Arc::new(Committed::start(faulty.clone(), options).unwrap());
+    let send = |name: String, bytes: usize| {
+        let engine = engine.clone();
+        tokio::spawn(async move { engine.commit(put(&name, &vec![1; bytes])).await })
+    };
+    faulty.plan(Call::Apply, 0, Fault::Delay(Duration::from_millis(300)));
+    let first = send("first".into(), 1);
+    while faulty.count(Call::Apply) == 0 {
+        tokio::task::yield_now().await;
+    }
+    // Two of the ten make a group and eight wait; two more are too many.
+    let taken: Vec<_> = (0..12).map(|n| send(format!("k{n:02}"), 10_000)).collect();
+    let answers = futures_util::future::join_all(taken).await;
+    let answers: Vec<_> = answers.into_iter().map(|a| a.unwrap()).collect();
+    let refused = answers
+        .iter()
+        .filter(|a| matches!(a, Err(StoreError::Busy)));
+    assert!((1..=3).contains(&refused.count()), "{answers:?}");
+    let taken = answers.iter().filter(|a| a.is_ok()).count() as u64;
+    // A group takes two of them, and the first stood alone.
+    assert!(faulty.count(Call::Apply) > taken / 2);
+    first.await.unwrap().unwrap();
+    // One above both limits is taken when it stands alone.
+    send("large".into(), 300_000).await.unwrap().unwrap();
+}
+
+/// Batches that are refused do not keep those admitted before them waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_stream_of_conflicts_holds_nobody_back() {
+    let (_, engine) = rig();
+    engine.commit(put("taken", b"1")).await.unwrap();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let conflicting: Vec<_> = (0..200)
+        .map(|_| {
+            let (engine, stop) = (engine.clone(), stop.clone());
+            tokio::spawn(async move {
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let _ = engine.commit(create("taken", b"2")).await;
+                }
+            })
+        })
+        .collect();
+    for n in 0..50 {
+        let write = engine.commit(put(&format!("k{n}"), b"x"));
+        let answer = tokio::time::timeout(Duration::from_secs(10), write).await;
+        answer.expect("held back").unwrap();
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for writer in conflicting {
+        writer.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_change_sequence_that_is_none_is_an_error() {
+    let memory = Memory::new();
+    let damaged = Applied {
+        tree: Tree::Hot,
+        key: key("~#seq"),
+        value: Some("12345".into()),
+    };
+    memory.apply(&[damaged]).unwrap();
+    let opened = Committed::start(Arc::new(memory), CommitterOptions::default());
+    assert!(matches!(opened.err(), Some(StoreError::Corrupt(_))));
 }
 
 #[tokio::test]

@@ -93,6 +93,72 @@ async fn damage_is_an_error_and_no_panic() {
     assert_eq!(contents(dir.path()).await.len(), 80);
 }
 
+/// sled finds most damage by checksums and stops, or leaves out what follows in its
+/// log; in no case does a reader get bytes that were never written.
+#[tokio::test]
+async fn damaged_data_gives_no_wrong_value_and_no_panic() {
+    let dir = tempfile::tempdir().unwrap();
+    fill(dir.path(), 60, 3).await;
+    let whole = contents(dir.path()).await;
+    let saved = tempfile::tempdir().unwrap();
+    copy_folder(dir.path(), saved.path());
+    let file = dir.path().join("sled/db");
+    let length = fs::metadata(&file).unwrap().len() as usize;
+    let mut noticed = 0;
+    for part in 0..12 {
+        copy_folder(saved.path(), dir.path());
+        let mut bytes = fs::read(&file).unwrap();
+        let at = length * part / 12 + 100;
+        bytes[at..(at + 600).min(length)].fill(0x5a);
+        fs::write(&file, bytes).unwrap();
+        let store = match store::open(dir.path(), &StoreOptions::default()) {
+            Ok(store) => store,
+            Err(StoreError::Open(why)) => {
+                assert!(why.contains("does not open"), "{why}");
+                noticed += 1;
+                continue;
+            }
+            Err(other) => panic!("{other:?}"),
+        };
+        for tree in Tree::ALL {
+            let mut scan = store::Scan::prefix(tree, if tree == Tree::Hot { "k" } else { "a" });
+            scan.limit = 1000;
+            scan.bytes_max = usize::MAX;
+            match store.engine.scan(&scan).await {
+                Ok(page) => {
+                    for (key, value) in page.rows {
+                        let key = String::from_utf8(key.to_vec()).unwrap();
+                        let written = (0..3).map(|round| vec![round as u8; value.len()]);
+                        let mut rows = whole.iter();
+                        let last = rows.find(|(k, _)| *k == key).expect("a key nobody wrote");
+                        assert_eq!(value.len(), last.1.len(), "{key}");
+                        assert!(written.into_iter().any(|v| v == value), "{key}");
+                    }
+                }
+                Err(StoreError::Corrupt(_) | StoreError::Io(_)) => noticed += 1,
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        store.close();
+    }
+    assert!(noticed > 0, "some of the damage hit what is read");
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    let _ = fs::remove_dir_all(to);
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let (from, to) = (
+            entry.as_ref().unwrap().path(),
+            to.join(entry.unwrap().file_name()),
+        );
+        match from.is_dir() {
+            true => copy_folder(&from, &to),
+            false => drop(fs::copy(&from, &to).unwrap()),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_torn_snapshot_is_swept_away() {
     let dir = tempfile::tempdir().unwrap();
@@ -133,11 +199,32 @@ async fn a_compaction_cut_short_is_taken_back_or_finished() {
     // Cut short between its two renames.
     store::compact(dir.path()).unwrap();
     let (now, old) = (dir.path().join("sled"), dir.path().join("sled.old"));
-    if old.exists() {
-        fs::rename(&now, &half).unwrap();
-        fs::File::create(half.join("COMPLETE")).unwrap();
-    }
+    assert!(old.exists());
+    fs::rename(&now, &half).unwrap();
+    fs::File::create(half.join("COMPLETE")).unwrap();
     assert_eq!(contents(dir.path()).await, before);
+    assert!(!half.exists() && !old.exists());
+    // Cut short before its first rename.
+    copy_folder(&now, &half);
+    fs::File::create(half.join("COMPLETE")).unwrap();
+    assert_eq!(contents(dir.path()).await, before);
+    assert!(!half.exists());
+}
+
+#[tokio::test]
+async fn nothing_is_compacted_that_this_version_may_not_touch() {
+    let dir = tempfile::tempdir().unwrap();
+    let why = store::compact(dir.path()).unwrap_err().to_string();
+    assert!(why.contains("has no store"), "{why}");
+    fill(dir.path(), 5, 1).await;
+    let unfinished = dir.path().join("sled.new");
+    fs::create_dir(&unfinished).unwrap();
+    for (format, wanted) in [("2 sled\n", "newer version"), ("1 fjall\n", "fjall")] {
+        fs::write(dir.path().join("FORMAT"), format).unwrap();
+        let why = store::compact(dir.path()).unwrap_err().to_string();
+        assert!(why.contains(wanted), "{why}");
+        assert!(unfinished.exists(), "nothing was touched");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
 use tenantry::store::{
-    Batch, Condition, Engine, Key, Order, Scan, StoreError, Tree, Value, codec::decode_counter,
+    Batch, CommitterOptions, Condition, Engine, Key, OpenStore, Order, Scan, StoreError, Tree,
+    Value,
+    codec::decode_counter,
+    engine::{faulty::Faulty, memory::Memory},
 };
 
 use crate::bench::*;
@@ -258,11 +261,24 @@ async fn same(engine: &Arc<dyn Engine>, model: &Model) {
     }
 }
 
-async fn run(operations: &[Operation], on_disk: bool) {
+/// What the operations run against.
+#[derive(Clone, Copy, PartialEq)]
+enum Against {
+    Memory,
+    /// The engine in memory, below the wrapper that can make it fail.
+    Faulty,
+    Sled,
+}
+
+async fn run(operations: &[Operation], against: Against) {
     let dir = tempfile::tempdir().unwrap();
-    let open = || match on_disk {
-        true => sled(dir.path()),
-        false => tenantry::store::memory().unwrap(),
+    let open = || match against {
+        Against::Memory => tenantry::store::memory().unwrap(),
+        Against::Faulty => {
+            let engine = Faulty::new(Memory::new());
+            OpenStore::over(engine, CommitterOptions::default()).unwrap()
+        }
+        Against::Sled => sled(dir.path()),
     };
     let mut store = open();
     let mut model = Model::new();
@@ -284,7 +300,7 @@ async fn run(operations: &[Operation], on_disk: bool) {
                 }
             }
             Operation::Scan { .. } => check_scan(&engine, &model, operation).await,
-            Operation::Reopen if on_disk => {
+            Operation::Reopen if against == Against::Sled => {
                 drop(engine);
                 store.close();
                 drop(store);
@@ -306,7 +322,12 @@ proptest! {
 
     #[test]
     fn the_engine_in_memory_is_as_the_model(operations in operations()) {
-        block_on(run(&operations, false));
+        block_on(run(&operations, Against::Memory));
+    }
+
+    #[test]
+    fn the_wrapper_without_faults_is_as_the_model(operations in operations()) {
+        block_on(run(&operations, Against::Faulty));
     }
 }
 
@@ -315,6 +336,6 @@ proptest! {
 
     #[test]
     fn sled_is_as_the_model_also_when_reopened(operations in operations()) {
-        block_on(run(&operations, true));
+        block_on(run(&operations, Against::Sled));
     }
 }

@@ -60,7 +60,7 @@ impl Run<'_> {
         tree: Tree,
     ) -> Result<()> {
         let rows_prefix = keys.index(&entity.name, &index.name);
-        let counters_prefix = keys.count_index(&entity.name, &index.name, tree, &[]);
+        let counters_prefix = keys.tier_counters(&entity.name, &index.name, tree);
         let mut rows = Scan::prefix(tree, rows_prefix.clone());
         rows.values = false;
         let mut rows = Pages::new(&self.core.engine, rows);

@@ -257,8 +257,11 @@ impl Records {
                     counts::of_entity(&self.core, keys, entity, *tier, Counted::Records).await?
                 }
                 CountPlan::IndexPrefix { index, values } => {
-                    let key = keys.count_index(entity, index, *tier, values);
-                    counts::value(&self.core, &key).await?
+                    match keys.count_index(entity, index, *tier, values) {
+                        Some(key) => counts::value(&self.core, &key).await?,
+                        // No record with such values could be stored.
+                        None => 0,
+                    }
                 }
             };
         }

@@ -50,9 +50,13 @@ pub fn of_index(
             .index_row(&entity.name, &index.name, &values, in_key)
             .ok_or_else(|| too_long(index))?;
         let leading = &values[..values.len().saturating_sub(1)];
-        let counter = index
-            .count
-            .then(|| keys.count_index(&entity.name, &index.name, tier, leading));
+        let counter = match index.count {
+            true => Some(
+                keys.count_index(&entity.name, &index.name, tier, leading)
+                    .ok_or_else(|| too_long(index))?,
+            ),
+            false => None,
+        };
         made.insert(
             key,
             Row {

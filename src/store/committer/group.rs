@@ -22,8 +22,21 @@ pub struct Group<E> {
     in_flight: Arc<Overlay>,
     overlay: Overlay,
     replies: Vec<Reply>,
+    /// Batches that were looked at, also those refused.
+    seen: usize,
     bytes: usize,
     sequence: u64,
+}
+
+/// What a group has room for.
+#[derive(Debug, Clone, Copy)]
+pub enum Room {
+    /// Any batch: the group is empty.
+    Any,
+    /// A batch of at most so many bytes.
+    Bytes(usize),
+    /// No further batch.
+    None,
 }
 
 /// A group that is ready to be written.
@@ -45,19 +58,22 @@ impl<E: Embedded> Group<E> {
             in_flight,
             overlay,
             replies: Vec::new(),
+            seen: 0,
             bytes: 0,
             sequence,
         }
     }
 
-    /// Whether no batch was admitted.
-    pub fn is_empty(&self) -> bool {
-        self.replies.is_empty()
-    }
-
-    /// Whether no further batch belongs to the group.
-    pub fn is_full(&self, options: &CommitterOptions) -> bool {
-        self.replies.len() >= options.group_batches || self.bytes >= options.group_bytes
+    /// What else fits. An empty group takes any batch. Refused batches count, so
+    /// that a stream of them does not hold back those admitted before.
+    pub fn room(&self, options: &CommitterOptions) -> Room {
+        if self.replies.is_empty() {
+            return Room::Any;
+        }
+        match self.seen < options.group_batches {
+            true => Room::Bytes(options.group_bytes.saturating_sub(self.bytes)),
+            false => Room::None,
+        }
     }
 
     /// Takes a batch whose expectations hold; gives back who is to be told why not.
@@ -66,10 +82,15 @@ impl<E: Embedded> Group<E> {
         submission: Submission,
         metrics: &CommitterMetrics,
     ) -> Option<(Reply, StoreError)> {
-        let Submission { batch, reply } = submission;
+        let Submission {
+            batch,
+            bytes,
+            reply,
+        } = submission;
+        self.seen += 1;
         match self.check(&batch).and_then(|()| self.stage(&batch)) {
             Ok(staged) => {
-                self.bytes += batch.bytes();
+                self.bytes += bytes;
                 self.overlay.extend(staged);
                 self.replies.push(reply);
                 self.sequence += u64::from(!batch.writes.is_empty());

@@ -29,11 +29,14 @@ pub struct CommitterMetrics {
 }
 
 impl CommitterMetrics {
-    pub(super) fn group_done(&self, batches: usize, bytes: usize, waiting: usize) {
+    pub(super) fn written(&self, batches: usize, bytes: usize) {
         self.groups.fetch_add(1, Relaxed);
         self.batches.fetch_add(batches as u64, Relaxed);
         self.bytes.fetch_add(bytes as u64, Relaxed);
-        self.waiting.store(waiting as u64, Relaxed);
+    }
+
+    pub(super) fn waiting(&self, batches: usize) {
+        self.waiting.store(batches as u64, Relaxed);
     }
 
     pub(super) fn synced(&self, took: Duration) {

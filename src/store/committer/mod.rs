@@ -51,6 +51,8 @@ pub struct CommitterOptions {
     pub group_bytes: usize,
     /// Batches that may wait.
     pub queue_batches: usize,
+    /// Bytes of the batches that may wait.
+    pub queue_bytes: usize,
     /// Bytes of the record cache.
     pub cache_bytes: u64,
 }
@@ -61,6 +63,7 @@ impl Default for CommitterOptions {
             group_batches: 256,
             group_bytes: 4 << 20,
             queue_batches: 8192,
+            queue_bytes: 64 << 20,
             cache_bytes: 32 << 20,
         }
     }
@@ -69,6 +72,8 @@ impl Default for CommitterOptions {
 /// A batch on its way and where its answer goes.
 struct Submission {
     batch: Batch,
+    /// Bytes of keys and values to be written.
+    bytes: usize,
     reply: oneshot::Sender<Result<()>>,
 }
 
@@ -93,13 +98,19 @@ impl<E: Embedded> Committed<E> {
     /// Starts the two threads over `engine`.
     pub fn start(engine: Arc<E>, options: CommitterOptions) -> Result<Self> {
         let stored = engine.get(Tree::Hot, SEQUENCE_KEY.as_bytes())?;
-        let sequence = stored.map_or(0, |v| {
-            <[u8; 8]>::try_from(&v[..]).map_or(0, u64::from_le_bytes)
-        });
+        let sequence = match stored {
+            None => 0,
+            Some(bytes) => bytes[..].try_into().map(u64::from_le_bytes).map_err(|_| {
+                StoreError::Corrupt(format!(
+                    "the change sequence has {} bytes, not 8",
+                    bytes.len()
+                ))
+            })?,
+        };
         let shared = Arc::new(Shared {
             engine,
             options,
-            queue: Queue::new(options.queue_batches),
+            queue: Queue::new(options.queue_batches, options.queue_bytes),
             cache: RecordCache::new(options.cache_bytes),
             generations: Generations::new(),
             metrics: Arc::default(),
@@ -157,8 +168,7 @@ impl<E: Embedded> Shared<E> {
         loop {
             let mut group = Group::new(self.engine.clone(), in_flight.clone(), sequence);
             loop {
-                let full = group.is_full(&self.options);
-                match self.queue.next(full, group.is_empty()) {
+                match self.queue.next(group.room(&self.options)) {
                     Next::Batch(submission) => {
                         if let Some(refused) = group.admit(submission, &self.metrics) {
                             let (reply, error) = refused;
@@ -194,8 +204,10 @@ impl<E: Embedded> Shared<E> {
     fn apply_groups(&self) {
         while let Some(group) = self.queue.take_prepared() {
             let answer = self.apply(&group);
-            self.metrics
-                .group_done(group.replies.len(), group.bytes, self.queue.waiting());
+            if answer.is_ok() {
+                self.metrics.written(group.replies.len(), group.bytes);
+            }
+            self.metrics.waiting(self.queue.waiting());
             for reply in group.replies {
                 let _ = reply.send(answer.clone());
             }
@@ -299,7 +311,12 @@ impl<E: Embedded> Engine for Committed<E> {
             return Err(StoreError::ReadOnly(reason.clone()));
         }
         let (reply, answer) = oneshot::channel();
-        self.shared.queue.push(Submission { batch, reply })?;
+        let bytes = batch.bytes();
+        self.shared.queue.push(Submission {
+            batch,
+            bytes,
+            reply,
+        })?;
         answer
             .await
             .unwrap_or_else(|_| Err(StoreError::Io("the committer ended".into())))

@@ -6,7 +6,10 @@ use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{Submission, group::Prepared};
+use super::{
+    Submission,
+    group::{Prepared, Room},
+};
 use crate::store::engine::{Result, StoreError};
 
 /// What the preparing thread does next.
@@ -22,6 +25,7 @@ pub enum Next {
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Submission>,
+    waiting_bytes: usize,
     prepared: Option<Prepared>,
     applying: bool,
     closed: bool,
@@ -35,16 +39,36 @@ pub struct Queue {
     preparer: Condvar,
     applier: Condvar,
     batches_max: usize,
+    bytes_max: usize,
+}
+
+impl State {
+    /// The first batch in the queue, if the group has room for it.
+    fn pop(&mut self, room: Room) -> Option<Submission> {
+        let fits = |bytes| match room {
+            Room::Any => true,
+            Room::Bytes(most) => bytes <= most,
+            Room::None => false,
+        };
+        if !fits(self.waiting.front()?.bytes) {
+            return None;
+        }
+        let submission = self.waiting.pop_front()?;
+        self.waiting_bytes -= submission.bytes;
+        Some(submission)
+    }
 }
 
 impl Queue {
-    /// A queue for at most `batches_max` waiting batches.
-    pub fn new(batches_max: usize) -> Self {
+    /// A queue for at most `batches_max` waiting batches with `bytes_max` bytes; a
+    /// single larger one may wait alone.
+    pub fn new(batches_max: usize, bytes_max: usize) -> Self {
         Self {
             state: Mutex::default(),
             preparer: Condvar::new(),
             applier: Condvar::new(),
             batches_max,
+            bytes_max,
         }
     }
 
@@ -58,9 +82,12 @@ impl Queue {
         if state.closed {
             return Err(StoreError::ReadOnly("the store is closing".into()));
         }
-        if state.waiting.len() >= self.batches_max {
+        let bytes = state.waiting_bytes.saturating_add(submission.bytes);
+        let alone = state.waiting.is_empty();
+        if state.waiting.len() >= self.batches_max || (bytes > self.bytes_max && !alone) {
             return Err(StoreError::Busy);
         }
+        state.waiting_bytes = bytes;
         state.waiting.push_back(submission);
         drop(state);
         self.preparer.notify_one();
@@ -74,11 +101,12 @@ impl Queue {
 
     /// Waits for what the preparing thread does next. A group goes on growing
     /// while the applier is busy, until it is full.
-    pub fn next(&self, full: bool, empty: bool) -> Next {
+    pub fn next(&self, room: Room) -> Next {
+        let empty = matches!(room, Room::Any);
         let mut state = self.lock();
         loop {
             let free = !state.applying && state.prepared.is_none();
-            if !full && let Some(submission) = state.waiting.pop_front() {
+            if let Some(submission) = state.pop(room) {
                 return Next::Batch(submission);
             }
             if free && !empty {
@@ -132,6 +160,7 @@ impl Queue {
         state.closed = true;
         state.drained = true;
         self.applier.notify_one();
+        state.waiting_bytes = 0;
         state.waiting.drain(..).collect()
     }
 

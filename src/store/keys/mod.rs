@@ -142,19 +142,23 @@ impl TenantKeys {
         format!("{}#~count#{entity}@{index}#", self.slug).into()
     }
 
-    /// The counter of an index for the values of all its fields but the last.
+    /// What every counter of an index in one tier begins with; the values follow.
+    pub fn tier_counters(&self, entity: &EntityName, index: &IndexName, tier: Tree) -> Key {
+        format!("{}#~count#{entity}@{index}#{}#", self.slug, tier.name()).into()
+    }
+
+    /// The counter of an index for the values of all its fields but the last;
+    /// `None` where its key would be longer than a key may be.
     pub fn count_index(
         &self,
         entity: &EntityName,
         index: &IndexName,
         tier: Tree,
         values: &[IndexValue],
-    ) -> Key {
-        let mut key = self.index_counters(entity, index).to_vec();
-        key.extend_from_slice(tier.name().as_bytes());
-        key.push(b'#');
+    ) -> Option<Key> {
+        let mut key = self.tier_counters(entity, index, tier).to_vec();
         append_values(&mut key, values);
-        key.into()
+        (key.len() <= KEY_BYTES_MAX).then(|| key.into())
     }
 
     /// A remembered answer to a request with an `Idempotency-Key`.
@@ -247,8 +251,12 @@ pub fn expiry(at: Instant, key: &[u8]) -> Key {
 
 /// Sorts after every expiry before `at` and before those at it.
 pub fn expiry_bound(at: Instant) -> Key {
-    format!("{EXPIRIES}{:015}#", at.0.max(0)).into()
+    format!("{EXPIRIES}{:015}#", at.0.clamp(0, EXPIRY_MAX)).into()
 }
+
+/// The latest moment that fifteen digits hold, in the year 33658; a later one
+/// expires then.
+const EXPIRY_MAX: i64 = 999_999_999_999_999;
 
 /// What every expiry begins with.
 pub const EXPIRIES: &str = "~#expire#";

@@ -13,6 +13,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
 };
 
 use ::sled::{Batch, Config, Db, IVec, Mode, Transactional, transaction::TransactionError};
@@ -28,6 +29,9 @@ use super::{
 const FLUSH_EVERY_MS: u64 = 500;
 /// How often a reader looks again for pieces that a writer replaced meanwhile.
 const READ_ATTEMPTS_MAX: usize = 1000;
+/// How often, and after which pause, a lock that is held is tried again.
+const LOCK_ATTEMPTS_MAX: usize = 200;
+const LOCK_PAUSE: Duration = Duration::from_millis(25);
 /// Key of the row whose writing proves the sync at start-up.
 const PROOF_KEY: &[u8] = b"sync-proof";
 
@@ -45,37 +49,25 @@ impl Sled {
     /// Opens or creates the store in the folder `path`.
     pub fn open(path: &Path, cache_bytes: u64) -> Result<Self> {
         sweep_torn_snapshots(path)?;
+        guarded(|| Self::open_swept(path, cache_bytes)).map_err(|error| {
+            StoreError::Open(format!(
+                "{} does not open: {error}. Do not delete anything; copy the folder aside, check the disk, and restore the last copy of it if opening goes on failing.",
+                path.display()
+            ))
+        })
+    }
+
+    fn open_swept(path: &Path, cache_bytes: u64) -> Result<Self> {
         let config = Config::new()
             .path(path)
             .cache_capacity(cache_bytes)
             .mode(Mode::HighThroughput)
             .flush_every_ms(Some(FLUSH_EVERY_MS));
-        // sled panics on some kinds of damage where it should answer an error.
-        let opened = catch_unwind(AssertUnwindSafe(|| {
-            let db = config.open()?;
-            let (hot, archive) = (db.open_tree("hot")?, db.open_tree("archive")?);
-            Ok::<_, ::sled::Error>((db, hot, archive))
-        }));
-        let advice = "Do not delete anything; copy the folder aside, check the disk, and restore the last copy of it if opening goes on failing.";
-        let (db, hot, archive) = match opened {
-            Ok(Ok(opened)) => opened,
-            Ok(Err(error)) => {
-                return Err(StoreError::Open(format!(
-                    "{} does not open: {error}. {advice}",
-                    path.display()
-                )));
-            }
-            Err(_) => {
-                return Err(StoreError::Open(format!(
-                    "{} does not open: sled stopped in the middle, which damage on the disk causes. {advice}",
-                    path.display()
-                )));
-            }
-        };
+        let db = open_unlocked(&config).map_err(io)?;
         let store = Self {
+            hot: db.open_tree("hot").map_err(io)?,
+            archive: db.open_tree("archive").map_err(io)?,
             db,
-            hot,
-            archive,
             path: path.into(),
             write_id: AtomicU64::new(0),
         };
@@ -174,6 +166,34 @@ impl Sled {
     }
 }
 
+/// Opens sled's files. Threads of an instance that was dropped a moment ago may
+/// hold its lock for a while yet, and nobody else does: the data folder has a
+/// lock of its own.
+fn open_unlocked(config: &Config) -> ::sled::Result<Db> {
+    let mut attempts = 0;
+    loop {
+        match config.open() {
+            Err(::sled::Error::Io(error))
+                if error.to_string().contains("could not acquire lock")
+                    && attempts < LOCK_ATTEMPTS_MAX =>
+            {
+                attempts += 1;
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            other => return other,
+        }
+    }
+}
+
+/// sled panics on some kinds of damage where it should answer an error.
+fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(StoreError::Corrupt(
+            "sled stopped in the middle, which damage on the disk causes".into(),
+        ))
+    })
+}
+
 /// sled writes a snapshot under this name first; one torn by a crash makes every
 /// later open fail. The log has everything that it held.
 fn sweep_torn_snapshots(path: &Path) -> Result<()> {
@@ -204,14 +224,27 @@ fn io(error: ::sled::Error) -> StoreError {
 
 impl Embedded for Sled {
     fn get(&self, tree: Tree, key: &[u8]) -> Result<Option<Value>> {
+        if key.first() == Some(&split::PIECES) {
+            return Ok(None);
+        }
         let tree = self.tree(tree);
-        match tree.get(key).map_err(io)? {
+        guarded(|| match tree.get(key).map_err(io)? {
             Some(stored) => self.whole(tree, key, stored),
             None => Ok(None),
-        }
+        })
     }
 
     fn scan(&self, scan: &Scan) -> Result<Page> {
+        guarded(|| self.scan_rows(scan))
+    }
+
+    fn apply(&self, writes: &[Applied]) -> Result<()> {
+        guarded(|| self.write(writes))
+    }
+}
+
+impl Sled {
+    fn scan_rows(&self, scan: &Scan) -> Result<Page> {
         let Some((lower, upper)) = scan.bounds() else {
             return Ok(Page::default());
         };
@@ -241,7 +274,7 @@ impl Embedded for Sled {
         }
     }
 
-    fn apply(&self, writes: &[Applied]) -> Result<()> {
+    fn write(&self, writes: &[Applied]) -> Result<()> {
         let (mut hot, mut archive) = (Batch::default(), Batch::default());
         let (mut any_hot, mut any_archive) = (false, false);
         for write in writes {
@@ -291,7 +324,8 @@ fn above_pieces(lower: Bound<Key>) -> Bound<Key> {
 
 impl Maintenance for Sled {
     fn stats(&self) -> Result<Stats> {
-        let trees = [self.tree_stats(Tree::Hot)?, self.tree_stats(Tree::Archive)?];
+        let of = |tree| guarded(|| self.tree_stats(tree));
+        let trees = [of(Tree::Hot)?, of(Tree::Archive)?];
         let disk_bytes = super::folder_bytes(&self.path)?;
         let logical: u64 = trees.iter().map(|t| t.key_bytes + t.value_bytes).sum();
         let space_amplification = if logical == 0 {
@@ -308,11 +342,10 @@ impl Maintenance for Sled {
     }
 
     fn verify(&self) -> Result<Vec<String>> {
-        let mut problems = Vec::new();
-        if let Err(error) = self.db.verify_integrity() {
-            problems.push(error.to_string());
+        match guarded(|| self.db.verify_integrity().map_err(io)) {
+            Ok(()) => Ok(Vec::new()),
+            Err(error) => Ok(vec![error.to_string()]),
         }
-        Ok(problems)
     }
 }
 
@@ -334,3 +367,6 @@ impl Sled {
         Ok(stats)
     }
 }
+
+#[cfg(test)]
+mod tests;
