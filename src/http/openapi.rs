@@ -330,7 +330,7 @@ mod tests {
 
     #[test]
     fn every_route_is_in_the_document_and_in_the_table_of_permissions() {
-        let table: BTreeSet<_> = super::super::permissions::TABLE
+        let table: BTreeSet<_> = crate::http::permissions::TABLE
             .iter()
             .map(|(method, path, _)| ((*method).to_owned(), (*path).to_owned()))
             .collect();

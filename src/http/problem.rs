@@ -63,7 +63,7 @@ pub fn status_and_title(code: Code) -> (u16, &'static str) {
         Code::InvalidApp => (422, "The app file has mistakes"),
         Code::TooManyRequests => (429, "Too many attempts"),
         Code::Internal => (500, "Something failed inside the server"),
-        Code::Unavailable => (503, "No writes are taken now"),
+        Code::Unavailable => (503, "Not possible at the moment"),
     }
 }
 

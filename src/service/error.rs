@@ -61,7 +61,7 @@ pub enum Code {
     TooManyRequests,
     /// The client was too slow with its request.
     RequestTimeout,
-    /// The server takes no writes, or too many wait.
+    /// Not possible for now: no writes are taken, or too many of a kind wait.
     Unavailable,
     /// A defect or damage; the log has the cause.
     Internal,
