@@ -84,7 +84,7 @@ async fn answer<B: MessageBody + 'static>(
         tenant,
         caller,
         status,
-        ms = took.as_secs_f64() * 1000.0,
+        duration_ms = (took.as_micros() as f64) / 1000.0,
         "answered"
     );
     Ok(response)
