@@ -96,7 +96,8 @@ pub fn members(value: &Value) -> String {
         .collect()
 }
 
-fn table(items: &[Value], columns: &[&str]) -> String {
+/// A line for each item, with these of its members below their names.
+pub fn table(items: &[Value], columns: &[&str]) -> String {
     if items.is_empty() {
         return String::new();
     }

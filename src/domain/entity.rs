@@ -164,7 +164,7 @@ impl Entity {
             problems.push(FieldProblem::new(
                 "",
                 format!(
-                    "is {bytes} bytes; a record of {} takes {} (max_record_bytes)",
+                    "the record is {bytes} bytes; one of {} takes {} (max_record_bytes)",
                     self.name, self.max_record_bytes
                 ),
             ));

@@ -74,6 +74,9 @@ async fn what_is_refused_says_why() {
         misfit["problems"].as_array().unwrap().len() >= 3,
         "{misfit}"
     );
+    let first =
+        "The record does not fit the entity ticket: \"opened_at\" is a required property; /";
+    assert!(text(&misfit["detail"]).starts_with(first), "{misfit}");
     let unknown = server.get("/v1/tenants/demo/records/nothing");
     problem(unknown, 404, "not_found").await;
     let unserved = server.get(&format!("{TICKETS}?subject=one"));

@@ -9,9 +9,13 @@ use serde_json::{Value, json};
 use crate::base::{Lock, owner};
 use crate::cli::args::Store;
 use crate::cli::client::Target;
-use crate::cli::output::{grouped, members, plain};
+use crate::cli::output::{grouped, plain, table};
 use crate::cli::session::running;
 use crate::cli::{Context, Told, server};
+
+/// From this size and this amplification on, `store stats` tells of compaction.
+const WORTH_COMPACTING_BYTES: u64 = 256 << 20;
+const WORTH_COMPACTING_TIMES: f64 = 3.0;
 
 pub fn run(context: &Context, command: &Store) -> Result<()> {
     match command {
@@ -19,11 +23,39 @@ pub fn run(context: &Context, command: &Store) -> Result<()> {
             let session = context.session("store stats")?;
             let stats = session.get(&Target::new("/v1/store/stats"))?;
             session.close()?;
-            context.out.result(&stats, || members(&stats))
+            context.out.result(&stats, || sizes(&stats))
         }
         Store::Check { repair, schema } => check(context, *repair, *schema),
         Store::Compact => compact(context),
     }
+}
+
+fn sizes(stats: &Value) -> String {
+    let count = |value: &Value| grouped(value.as_u64().unwrap_or(0));
+    let none = Vec::new();
+    let trees = stats["trees"].as_array().unwrap_or(&none);
+    let rows = trees.iter().map(|tree| {
+        json!({
+            "tree": tree["tree"],
+            "keys": count(&tree["keys"]),
+            "key_bytes": count(&tree["key_bytes"]),
+            "value_bytes": count(&tree["value_bytes"]),
+        })
+    });
+    let rows: Vec<Value> = rows.collect();
+    let mut text = table(&rows, &["tree", "keys", "key_bytes", "value_bytes"]);
+    let disk = stats["disk_bytes"].as_u64().unwrap_or(0);
+    let amplification = stats["space_amplification"].as_f64().unwrap_or(0.0);
+    let _ = writeln!(
+        text,
+        "the engine {} uses {} bytes of disk, {amplification:.1} times the keys and values",
+        plain(&stats["engine"]),
+        grouped(disk),
+    );
+    if disk > WORTH_COMPACTING_BYTES && amplification > WORTH_COMPACTING_TIMES {
+        text.push_str("`tenantry store compact` gives much of it back; stop the server first\n");
+    }
+    text
 }
 
 fn check(context: &Context, repair: bool, schema: bool) -> Result<()> {
@@ -125,5 +157,16 @@ mod tests {
             verdict(&found(&[&problem], 0)),
             "index_row: acme#t@x#: no record\nread 1,200 keys: 3 records, 4 index rows, 5 counters\n1 problems\n"
         );
+    }
+
+    #[test]
+    fn sizes_are_a_table_and_name_compaction_only_where_it_is_worth_it() {
+        let stats = |disk: u64, times: f64| json!({"engine": "sled", "trees": [{"tree": "hot", "keys": 1200, "key_bytes": 5, "value_bytes": 6}], "disk_bytes": disk, "space_amplification": times});
+        assert_eq!(
+            sizes(&stats(532_480, 53.419)),
+            "TREE  KEYS   KEY BYTES  VALUE BYTES\nhot   1,200  5          6\nthe engine sled uses 532,480 bytes of disk, 53.4 times the keys and values\n"
+        );
+        assert!(sizes(&stats(1 << 30, 4.0)).contains("store compact"));
+        assert!(!sizes(&stats(1 << 30, 2.0)).contains("store compact"));
     }
 }

@@ -137,10 +137,7 @@ impl Run<'_> {
         if self.options.schema
             && let Err(problems) = family.entity.validate(&data, json.len())
         {
-            let all: Vec<_> = problems
-                .iter()
-                .map(|p| format!("{} {}", p.pointer, p.message).trim().to_owned())
-                .collect();
+            let all: Vec<_> = problems.iter().map(ToString::to_string).collect();
             self.report.add(Kind::Schema, key, all.join("; "));
         }
         for (number, maintained) in family.maintained.iter().enumerate() {

@@ -6,11 +6,14 @@ use serde_json::Value as Json;
 
 use crate::{
     domain::{
-        Entity,
+        Entity, FieldProblem,
         record::{JsonProblem, merge_patch, minify, parse_object, parse_strict},
     },
     service::{Code, Error, Result},
 };
+
+/// So many problems of a record are told in one sentence.
+const DETAIL_PROBLEMS_MAX: usize = 3;
 
 /// A record's data, as bytes to store and as a value to check and index.
 pub(super) struct Document {
@@ -34,26 +37,27 @@ impl Document {
     }
 
     fn checked(entity: &Entity, json: Bytes, value: Json) -> Result<Self> {
-        entity.validate(&value, json.len()).map_err(|problems| {
-            let first = problems.first().map_or_else(String::new, |p| {
-                format!(
-                    ": {} {}",
-                    if p.pointer.is_empty() {
-                        "it"
-                    } else {
-                        &p.pointer
-                    },
-                    p.message
-                )
-            });
-            Error::new(
-                Code::InvalidRecord,
-                format!("The record does not fit the entity {}{first}.", entity.name),
-            )
-            .with("problems", &problems)
-        })?;
-        Ok(Self { json, value })
+        match entity.validate(&value, json.len()) {
+            Ok(()) => Ok(Self { json, value }),
+            Err(problems) => Err(unfit(entity, &problems)),
+        }
     }
+}
+
+/// The detail has the first problems, for who reads only that; all are in the member.
+fn unfit(entity: &Entity, problems: &[FieldProblem]) -> Error {
+    let told = problems.iter().take(DETAIL_PROBLEMS_MAX);
+    let mut told: Vec<String> = told.map(FieldProblem::to_string).collect();
+    match problems.len().saturating_sub(told.len()) {
+        0 => {}
+        more => told.push(format!("and {more} more")),
+    }
+    let detail = format!(
+        "The record does not fit the entity {}: {}.",
+        entity.name,
+        told.join("; ")
+    );
+    Error::new(Code::InvalidRecord, detail).with("problems", problems)
 }
 
 /// A stored document, to find its index rows.

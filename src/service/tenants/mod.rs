@@ -234,9 +234,9 @@ fn missing(tenant: &str) -> Error {
 }
 
 fn invalid(problems: &[FieldProblem]) -> Error {
-    let first = problems.first().map_or_else(String::new, |p| {
-        format!(" {}: {}.", p.pointer.trim_start_matches('/'), p.message)
-    });
+    let first = problems
+        .first()
+        .map_or_else(String::new, |problem| format!(" {problem}."));
     Error::new(
         Code::BadRequest,
         format!("The tenant's settings are not accepted.{first}"),

@@ -240,7 +240,7 @@ impl Importer {
         self.report.updated += landed.updated;
         self.report.unchanged += landed.unchanged;
         for (line, error) in landed.failed {
-            self.fail(line, reason_of(&error));
+            self.fail(line, error.detail);
         }
         landed.stopped.map_or(Ok(()), Err)
     }
@@ -327,18 +327,4 @@ fn check_id(parsed: &Parsed) -> Result<(), String> {
         Some(Err(error)) => Err(error.to_string()),
         Some(Ok(_)) | None => Ok(()),
     }
-}
-
-/// The problem in one line, its fields included.
-fn reason_of(error: &Error) -> String {
-    let mut reason = error.detail.clone();
-    let fields = ["errors", "problems"]
-        .iter()
-        .find_map(|name| error.members.get(*name)?.as_array());
-    // The detail has the first one already.
-    for field in fields.into_iter().flatten().skip(1).take(2) {
-        let part = |name: &str| field[name].as_str().unwrap_or_default();
-        reason.push_str(&format!(" {} {};", part("pointer"), part("message")));
-    }
-    reason.trim_end_matches(';').to_owned()
 }
