@@ -103,6 +103,45 @@ async fn an_error_while_expectations_are_checked_is_that_batchs_own() {
     assert_eq!(get(&engine, "k").await.unwrap(), b"2");
 }
 
+/// Who lost against a batch that is on its way hears of it when that is on disk,
+/// and never hears that it lost against what then was not written.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_conflict_is_answered_when_its_winner_is_on_disk() {
+    for fails in [false, true] {
+        let (faulty, engine) = rig();
+        faulty.plan(Call::Apply, 0, Fault::Delay(Duration::from_millis(50)));
+        if fails {
+            faulty.plan(Call::Apply, 1, Fault::Fail);
+        }
+        let commit = |batch: Batch| {
+            let engine = engine.clone();
+            tokio::spawn(async move { engine.commit(batch).await })
+        };
+        let first = commit(create("first", b"1"));
+        while faulty.count(Call::Apply) == 0 {
+            tokio::task::yield_now().await;
+        }
+        let looked_at = faulty.count(Call::Get);
+        let winner = commit(create("second", b"1"));
+        while faulty.count(Call::Get) == looked_at {
+            tokio::task::yield_now().await;
+        }
+        let answer = engine.commit(create("second", b"2")).await;
+        match fails {
+            false => {
+                assert_eq!(conflict(answer), 0);
+                assert_eq!(get(&engine, "second").await.unwrap(), b"1");
+                winner.await.unwrap().unwrap();
+            }
+            true => assert!(
+                matches!(answer, Err(StoreError::Io(_) | StoreError::ReadOnly(_))),
+                "{answer:?}"
+            ),
+        }
+        first.await.unwrap().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_slow_write_is_answered_when_it_is_done() {
     let (faulty, engine) = rig();

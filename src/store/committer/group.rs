@@ -17,11 +17,12 @@ type Reply = oneshot::Sender<Result<()>>;
 const FOUND_BYTES_MAX: usize = 1024;
 
 /// A group that is being gathered.
-pub struct Group<E> {
-    engine: Arc<E>,
+pub struct Group {
+    engine: Arc<dyn Embedded>,
     in_flight: Arc<Overlay>,
     overlay: Overlay,
     replies: Vec<Reply>,
+    refusals: Vec<(Reply, StoreError)>,
     /// Batches that were looked at, also those refused.
     seen: usize,
     bytes: usize,
@@ -45,19 +46,22 @@ pub struct Prepared {
     pub writes: Vec<Applied>,
     /// Who waits.
     pub replies: Vec<Reply>,
+    /// Who was refused for what is not on disk yet, and hears of it when it is.
+    pub refusals: Vec<(Reply, StoreError)>,
     /// Bytes of keys and values.
     pub bytes: usize,
 }
 
-impl<E: Embedded> Group<E> {
+impl Group {
     /// An empty group behind the one `in_flight`.
-    pub fn new(engine: Arc<E>, in_flight: Arc<Overlay>, sequence: u64) -> Self {
+    pub fn new(engine: Arc<dyn Embedded>, in_flight: Arc<Overlay>, sequence: u64) -> Self {
         let overlay = Overlay::new();
         Self {
             engine,
             in_flight,
             overlay,
             replies: Vec::new(),
+            refusals: Vec::new(),
             seen: 0,
             bytes: 0,
             sequence,
@@ -67,7 +71,7 @@ impl<E: Embedded> Group<E> {
     /// What else fits. An empty group takes any batch. Refused batches count, so
     /// that a stream of them does not hold back those admitted before.
     pub fn room(&self, options: &CommitterOptions) -> Room {
-        if self.replies.is_empty() {
+        if self.replies.is_empty() && self.refusals.is_empty() {
             return Room::Any;
         }
         match self.seen < options.group_batches {
@@ -76,7 +80,10 @@ impl<E: Embedded> Group<E> {
         }
     }
 
-    /// Takes a batch whose expectations hold; gives back who is to be told why not.
+    /// Takes a batch whose expectations hold. One that is refused for what is on
+    /// disk is given back, to be told at once; one refused for what is on its way
+    /// there waits with the group: a conflict tells of nothing that a crash may
+    /// still undo, and who tries again after it finds what it lost against.
     pub fn admit(
         &mut self,
         submission: Submission,
@@ -98,9 +105,24 @@ impl<E: Embedded> Group<E> {
             }
             Err(error) => {
                 metrics.refused();
+                if self.is_unwritten(&batch, &error) {
+                    self.refusals.push((reply, error));
+                    return None;
+                }
                 Some((reply, error))
             }
         }
+    }
+
+    /// Whether the key that a batch failed for may not be on disk yet.
+    fn is_unwritten(&self, batch: &Batch, error: &StoreError) -> bool {
+        let StoreError::Conflict { index, .. } = error else {
+            return false;
+        };
+        batch.expectations.get(*index).is_some_and(|expectation| {
+            let at = (expectation.tree, expectation.key.clone());
+            self.overlay.contains_key(&at) || self.in_flight.contains_key(&at)
+        })
     }
 
     fn check(&self, batch: &Batch) -> Result<()> {
@@ -187,6 +209,7 @@ impl<E: Embedded> Group<E> {
         Prepared {
             writes,
             replies: self.replies,
+            refusals: self.refusals,
             bytes: self.bytes,
         }
     }

@@ -77,8 +77,8 @@ struct Submission {
     reply: oneshot::Sender<Result<()>>,
 }
 
-struct Shared<E> {
-    engine: Arc<E>,
+struct Shared {
+    engine: Arc<dyn Embedded>,
     options: CommitterOptions,
     queue: Queue,
     cache: RecordCache,
@@ -89,14 +89,14 @@ struct Shared<E> {
 }
 
 /// An embedded engine with its committer: the contract.
-pub struct Committed<E: Embedded> {
-    shared: Arc<Shared<E>>,
+pub struct Committed {
+    shared: Arc<Shared>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-impl<E: Embedded> Committed<E> {
+impl Committed {
     /// Starts the two threads over `engine`.
-    pub fn start(engine: Arc<E>, options: CommitterOptions) -> Result<Self> {
+    pub fn start(engine: Arc<dyn Embedded>, options: CommitterOptions) -> Result<Self> {
         let stored = engine.get(Tree::Hot, SEQUENCE_KEY.as_bytes())?;
         let sequence = match stored {
             None => 0,
@@ -116,7 +116,7 @@ impl<E: Embedded> Committed<E> {
             metrics: Arc::default(),
             failed: OnceLock::new(),
         });
-        let spawn = |name: &str, work: fn(&Shared<E>, u64)| {
+        let spawn = |name: &str, work: fn(&Shared, u64)| {
             let shared = shared.clone();
             std::thread::Builder::new()
                 .name(name.into())
@@ -155,13 +155,13 @@ impl<E: Embedded> Committed<E> {
     }
 }
 
-impl<E: Embedded> Drop for Committed<E> {
+impl Drop for Committed {
     fn drop(&mut self) {
         self.close();
     }
 }
 
-impl<E: Embedded> Shared<E> {
+impl Shared {
     /// The first thread.
     fn prepare_groups(&self, mut sequence: u64) {
         let mut in_flight: Arc<HashMap<(Tree, Key), Option<Value>>> = Arc::default();
@@ -204,12 +204,16 @@ impl<E: Embedded> Shared<E> {
     fn apply_groups(&self) {
         while let Some(group) = self.queue.take_prepared() {
             let answer = self.apply(&group);
-            if answer.is_ok() {
+            if answer.is_ok() && !group.writes.is_empty() {
                 self.metrics.written(group.replies.len(), group.bytes);
             }
             self.metrics.waiting(self.queue.waiting());
+            // A writer may have gone away; nothing to tell it then.
             for reply in group.replies {
                 let _ = reply.send(answer.clone());
+            }
+            for (reply, refusal) in group.refusals {
+                let _ = reply.send(answer.clone().and(Err(refusal)));
             }
             self.queue.applied();
         }
@@ -288,7 +292,7 @@ fn check_limits(batch: &Batch) -> Result<()> {
 }
 
 #[async_trait]
-impl<E: Embedded> Engine for Committed<E> {
+impl Engine for Committed {
     async fn get(&self, tree: Tree, key: &Key) -> Result<Option<Value>> {
         self.shared.metrics.read_keys(1);
         self.shared.read(tree, key)
