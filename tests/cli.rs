@@ -535,6 +535,38 @@ fn commands_work_alike_with_and_without_a_running_server() {
 }
 
 #[test]
+fn a_store_is_converted_to_another_engine_and_works_on() {
+    let (dir, _made) = installed();
+    let engine = |wanted: &str| {
+        let stats = json_of(dir.path(), &["store", "stats"]);
+        assert_eq!(stats["engine"], wanted);
+    };
+    json_of(dir.path(), &["tenant", "create", "acme"]);
+    engine("sled");
+    let serving = Serving::start(dir.path());
+    let refused = run(dir.path(), &["store", "convert", "--to", "fjall"]);
+    assert!(stderr(&refused).contains("stop it first"));
+    assert_eq!(serving.stop(), 0);
+    let converted = json_of(dir.path(), &["store", "convert", "--to", "fjall"]);
+    assert!(converted["keys"].as_u64().unwrap() > 5, "{converted}");
+    engine("fjall");
+    assert_eq!(
+        json_of(dir.path(), &["tenant", "show", "acme"])["id"],
+        "acme"
+    );
+    let serving = Serving::start(dir.path());
+    json_of(dir.path(), &["tenant", "create", "globex"]);
+    assert_eq!(serving.stop(), 0);
+    let freed = json_of(dir.path(), &["store", "convert", "--drop-old"]);
+    assert!(freed["bytes_freed"].as_u64().unwrap() > 0);
+    engine("fjall");
+    for wrong in [&["--to", "oracle"][..], &[], &["--to", "sled", "--drop-old"]] {
+        let args = [&["store", "convert"], wrong].concat();
+        assert_eq!(code(&run(dir.path(), &args)), 2, "{args:?}");
+    }
+}
+
+#[test]
 fn a_deep_data_folder_works() {
     let dir = tempfile::tempdir().unwrap();
     let deep = dir.path().join("d".repeat(100)).join("e".repeat(100));

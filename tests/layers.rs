@@ -142,11 +142,9 @@ fn no_arrow_points_upwards() {
 }
 
 /// Where a library may be named: paths that begin with one of these.
-const ONLY_IN: [(&str, &[&str]); 3] = [
-    (
-        "sled",
-        &["store/engine/", "store/open.rs", "store/compact.rs"],
-    ),
+const ONLY_IN: [(&str, &[&str]); 4] = [
+    ("sled", &["store/engine/"]),
+    ("fjall", &["store/engine/"]),
     ("bincode", &["store/codec.rs"]),
     ("actix_web", &["http/", "cli/server.rs"]),
 ];

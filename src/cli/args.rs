@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+
+use crate::store::DiskEngine;
 
 /// Tenants' records on an embedded store, over HTTP and from the shell.
 #[derive(Debug, Parser)]
@@ -350,6 +352,22 @@ pub enum Store {
     },
     /// Copy the store into a fresh, smaller one; only without a running server
     Compact,
+    /// Copy the store into one of another engine; only without a running server
+    #[command(
+        after_help = "Every key is copied and compared before the switch. The store before is kept beside\nthe new one until --drop-old, but what is written from then on is only in the new one."
+    )]
+    Convert {
+        /// The engine of the new store
+        #[arg(long, value_name = "ENGINE", value_parser = engines(), required_unless_present = "drop_old")]
+        to: Option<String>,
+        /// Remove the store that an earlier conversion kept
+        #[arg(long, conflicts_with = "to")]
+        drop_old: bool,
+    },
+}
+
+fn engines() -> PossibleValuesParser {
+    PossibleValuesParser::new(DiskEngine::ALL.map(DiskEngine::name))
 }
 
 #[cfg(test)]

@@ -5,7 +5,6 @@
 use std::{
     net::{SocketAddr, TcpListener},
     os::unix::net::UnixListener,
-    path::Path,
     sync::{Arc, mpsc},
     thread::JoinHandle,
     time::Duration,
@@ -23,7 +22,7 @@ use crate::{
     config::Config,
     http::server::{Listeners, Stopper, start},
     jobs::background::Background,
-    store::{self, CommitterOptions, OpenStore, StoreOptions},
+    store::{self, CommitterOptions, DiskEngine, OpenStore, StoreOptions},
 };
 
 /// The store's folder within the data folder.
@@ -104,12 +103,6 @@ pub fn serve(config: &Config, lock: Lock, ready: Box<dyn FnOnce(SocketAddr) + Se
     served
 }
 
-/// Copies the store into a fresh, small one. The caller holds the folder's lock.
-/// Answers the bytes on disk before and after.
-pub fn compact(data: &Path) -> Result<(u64, u64)> {
-    Ok(store::compact(&data.join(STORE_FOLDER))?)
-}
-
 /// Serves until stopped; `ready` is called when requests are answered.
 async fn run(
     config: Config,
@@ -153,7 +146,8 @@ fn joined(thread: JoinHandle<Result<()>>) -> Result<()> {
 
 fn open(config: &Config) -> Result<OpenStore> {
     let options = StoreOptions {
-        engine: config.store.engine.clone(),
+        // Every name but "auto", as the configuration has checked.
+        engine: DiskEngine::named(&config.store.engine),
         cache_bytes: config.store.cache_bytes,
         committer: CommitterOptions {
             queue_batches: config.store.queue_batches_max,

@@ -8,7 +8,7 @@ use super::sources::{Sources, gather};
 use super::{Auth, Config, ConfigProblem, Cors, Limits, Log, LogFormat, Server, StoreConfig};
 
 /// The engines that `[store] engine` can name.
-const ENGINES: [&str; 1] = ["sled"];
+const ENGINES: [&str; 3] = ["auto", "sled", "fjall"];
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const DAY_MS: u64 = 86_400_000;

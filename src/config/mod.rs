@@ -67,7 +67,7 @@ pub struct Server {
 /// `[store]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreConfig {
-    /// The engine's name.
+    /// The engine's name, or `auto`: the one that the store was made with.
     pub engine: String,
     /// The engine's own cache.
     pub cache_bytes: u64,

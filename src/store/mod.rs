@@ -4,16 +4,17 @@
 
 pub mod codec;
 pub mod committer;
-mod compact;
+mod copy;
 pub mod engine;
+mod folder;
 pub mod keys;
 mod open;
 
 pub use committer::{Committed, CommitterMetrics, CommitterOptions};
-pub use compact::compact;
+pub use copy::{Copied, compact, convert, drop_converted};
 pub use open::{OpenStore, StoreOptions, memory, open};
 
 pub use engine::{
-    Batch, Condition, Embedded, Engine, Expectation, KEY_BYTES_MAX, Key, Maintenance, Order, Page,
-    Scan, Stats, StoreError, Tree, VALUE_BYTES_MAX, Value, Write,
+    Batch, Condition, DiskEngine, Embedded, Engine, Expectation, KEY_BYTES_MAX, Key, Maintenance,
+    Order, Page, Scan, Stats, StoreError, Tree, VALUE_BYTES_MAX, Value, Write,
 };

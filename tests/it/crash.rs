@@ -73,8 +73,19 @@ fn number_of(record: &Json) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn twenty_times_killed_nothing_is_lost() {
-    let mut server = Server::start().await;
+async fn twenty_times_killed_on_sled_nothing_is_lost() {
+    twenty_times_killed("sled").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn twenty_times_killed_on_fjall_nothing_is_lost() {
+    twenty_times_killed("fjall").await;
+}
+
+async fn twenty_times_killed(engine: &str) {
+    let mut server = Server::start_with(&[("TENANTRY_STORE__ENGINE", engine)]).await;
+    let stats = run(&server.data(), &["store", "stats"]);
+    assert_eq!(stats["engine"], engine);
     let world: World = Arc::default();
     for round in 0..ROUNDS {
         let stop = Arc::new(AtomicBool::new(false));

@@ -40,9 +40,13 @@ pub fn command(data: &Path, args: &[&str]) -> Command {
 
 /// Runs a command to its end and gives its JSON.
 pub fn json(data: &Path, args: &[&str]) -> Json {
-    let output = command(data, args).arg("--json").output().unwrap();
+    output_of(command(data, args))
+}
+
+fn output_of(mut command: Command) -> Json {
+    let output = command.arg("--json").output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{args:?}: {errors}");
+    assert!(output.status.success(), "{command:?}: {errors}");
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
@@ -54,7 +58,9 @@ impl Server {
     /// A server with settings of its own, as `TENANTRY_SECTION__KEY`.
     pub async fn start_with(env: &[(&str, &str)]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let made = json(&dir.path().join("data"), &["init", "--yes"]);
+        let mut init = command(&dir.path().join("data"), &["init", "--yes"]);
+        init.envs(env.iter().copied());
+        let made = output_of(init);
         let mut server = Self {
             url: String::new(),
             password: text(&made["operator"]["password"]),

@@ -24,7 +24,7 @@ async fn only_operators_see_the_store() {
 /// Takes one index row out of a store that nobody has open, and says which.
 async fn damage(server: &Server) -> Key {
     let options = StoreOptions {
-        engine: "sled".into(),
+        engine: None,
         cache_bytes: 16 << 20,
         committer: store::CommitterOptions::default(),
     };

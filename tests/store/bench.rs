@@ -3,10 +3,13 @@
 use std::{path::Path, sync::Arc};
 
 use tenantry::store::{
-    Batch, CommitterOptions, Condition, Engine, Key, OpenStore, Order, Scan, StoreError,
-    StoreOptions, Tree, Value,
+    Batch, CommitterOptions, Condition, DiskEngine, Engine, Key, OpenStore, Order, Scan,
+    StoreError, StoreOptions, Tree, Value,
     engine::{faulty::Faulty, memory::Memory},
 };
+
+/// What a test gives an engine.
+pub const CACHE_BYTES: u64 = 16 << 20;
 
 /// A store for one test, with its files.
 pub struct Bench {
@@ -27,8 +30,6 @@ pub fn engines() -> Vec<Bench> {
 }
 
 pub fn engines_with(options: CommitterOptions) -> Vec<Bench> {
-    let dir = tempfile::tempdir().unwrap();
-    let sled = sled_with(dir.path(), options);
     let bench = |name, store, dir| Bench {
         store,
         name,
@@ -36,22 +37,32 @@ pub fn engines_with(options: CommitterOptions) -> Vec<Bench> {
     };
     let memory = OpenStore::over(Memory::new(), options).unwrap();
     let faulty = OpenStore::over(Faulty::new(Memory::new()), options).unwrap();
-    vec![
+    let on_disk = DiskEngine::ALL.map(|engine| {
+        let dir = tempfile::tempdir().unwrap();
+        bench(
+            engine.name(),
+            open_with(dir.path(), engine, options),
+            Some(dir),
+        )
+    });
+    let mut benches = vec![
         bench("memory", memory, None),
-        bench("sled", sled, Some(dir)),
         bench("faulty without faults", faulty, None),
-    ]
+    ];
+    benches.extend(on_disk);
+    benches
 }
 
-pub fn sled(dir: &Path) -> OpenStore {
-    sled_with(dir, CommitterOptions::default())
+/// A store in `dir` on this engine.
+pub fn open(dir: &Path, engine: DiskEngine) -> OpenStore {
+    open_with(dir, engine, CommitterOptions::default())
 }
 
-pub fn sled_with(dir: &Path, committer: CommitterOptions) -> OpenStore {
+pub fn open_with(dir: &Path, engine: DiskEngine, committer: CommitterOptions) -> OpenStore {
     let options = StoreOptions {
-        cache_bytes: 16 << 20,
+        engine: Some(engine),
+        cache_bytes: CACHE_BYTES,
         committer,
-        ..StoreOptions::default()
     };
     tenantry::store::open(dir, &options).unwrap()
 }

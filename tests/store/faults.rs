@@ -1,14 +1,13 @@
 //! What holds when the engine fails, waits, panics or dies.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use tenantry::store::{
-    Batch, Committed, CommitterOptions, Engine, StoreError, Tree,
+    Batch, Committed, CommitterOptions, DiskEngine, Engine, StoreError, Tree,
     engine::{
-        Applied, Embedded,
+        Applied, Embedded, Stored,
         faulty::{Call, Fault, Faulty},
         memory::Memory,
-        sled::Sled,
     },
 };
 
@@ -250,41 +249,50 @@ async fn a_change_sequence_that_is_none_is_an_error() {
     assert!(matches!(opened.err(), Some(StoreError::Corrupt(_))));
 }
 
+fn at(path: &Path, engine: DiskEngine) -> Arc<dyn Stored> {
+    engine.open(path, CACHE_BYTES).unwrap()
+}
+
+fn committed(engine: impl Embedded) -> Arc<dyn Engine> {
+    Arc::new(Committed::start(Arc::new(engine), CommitterOptions::default()).unwrap())
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_before_a_failure_is_there_after_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("sled");
-    {
-        let faulty = Arc::new(Faulty::new(Sled::open(&path, 16 << 20).unwrap()));
-        let engine = Committed::start(faulty.clone(), CommitterOptions::default()).unwrap();
-        let engine: Arc<dyn Engine> = Arc::new(engine);
-        for n in 0..20 {
-            engine.commit(put(&format!("k{n}"), b"x")).await.unwrap();
+    for kind in DiskEngine::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        {
+            let faulty = Arc::new(Faulty::new(at(dir.path(), kind)));
+            let engine = Committed::start(faulty.clone(), CommitterOptions::default()).unwrap();
+            let engine: Arc<dyn Engine> = Arc::new(engine);
+            for n in 0..20 {
+                engine.commit(put(&format!("k{n}"), b"x")).await.unwrap();
+            }
+            faulty.plan(Call::Apply, 0, Fault::Fail);
+            let mut both = Batch::default();
+            both.put(Tree::Hot, "lost", "x");
+            both.put(Tree::Archive, "lost", "x");
+            engine.commit(both).await.unwrap_err();
         }
-        faulty.plan(Call::Apply, 0, Fault::Fail);
-        let mut both = Batch::default();
-        both.put(Tree::Hot, "lost", "x");
-        both.put(Tree::Archive, "lost", "x");
-        engine.commit(both).await.unwrap_err();
+        let engine = committed(at(dir.path(), kind));
+        for n in 0..20 {
+            assert!(get(&engine, &format!("k{n}")).await.is_some());
+        }
+        assert_eq!(get(&engine, "lost").await, None);
+        assert_eq!(engine.get(Tree::Archive, &key("lost")).await.unwrap(), None);
     }
-    let sled = Arc::new(Sled::open(&path, 16 << 20).unwrap());
-    let engine = Committed::start(sled, CommitterOptions::default()).unwrap();
-    let engine: Arc<dyn Engine> = Arc::new(engine);
-    for n in 0..20 {
-        assert!(get(&engine, &format!("k{n}")).await.is_some());
-    }
-    assert_eq!(get(&engine, "lost").await, None);
-    assert_eq!(engine.get(Tree::Archive, &key("lost")).await.unwrap(), None);
 }
 
 /// In the child process: dies in the middle of the tenth write.
 #[tokio::test]
 async fn a_process_that_dies_in_a_write_loses_none_before_it() {
+    const ENGINE: &str = "TENANTRY_TEST_ENGINE";
     const CHILD: &str = "TENANTRY_TEST_DIES_IN";
-    if let Some(path) = std::env::var_os(CHILD) {
-        let faulty = Arc::new(Faulty::new(Sled::open(path.as_ref(), 16 << 20).unwrap()));
+    if let (Some(path), Ok(engine)) = (std::env::var_os(CHILD), std::env::var(ENGINE)) {
+        let engine = DiskEngine::named(&engine).unwrap();
+        let faulty = Faulty::new(at(path.as_ref(), engine));
         faulty.plan(Call::Apply, 9, Fault::Die);
-        let engine = Committed::start(faulty, CommitterOptions::default()).unwrap();
+        let engine = committed(faulty);
         for n in 0..100 {
             engine
                 .commit(put(&format!("k{n}"), &[b'x'; 9000]))
@@ -293,22 +301,22 @@ async fn a_process_that_dies_in_a_write_loses_none_before_it() {
         }
         unreachable!("the process should have died");
     }
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("sled");
-    let child = std::process::Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "faults::a_process_that_dies_in_a_write_loses_none_before_it",
-        ])
-        .env(CHILD, &path)
-        .output()
-        .unwrap();
-    assert!(!child.status.success());
-    let sled = Arc::new(Sled::open(&path, 16 << 20).unwrap());
-    let engine: Arc<dyn Engine> =
-        Arc::new(Committed::start(sled, CommitterOptions::default()).unwrap());
-    for n in 0..100 {
-        let there = get(&engine, &format!("k{n}")).await.is_some();
-        assert_eq!(there, n < 9, "k{n}");
+    for engine in DiskEngine::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "faults::a_process_that_dies_in_a_write_loses_none_before_it",
+            ])
+            .env(CHILD, dir.path())
+            .env(ENGINE, engine.name())
+            .output()
+            .unwrap();
+        assert!(!child.status.success());
+        let engine = committed(at(dir.path(), engine));
+        for n in 0..100 {
+            let there = get(&engine, &format!("k{n}")).await.is_some();
+            assert_eq!(there, n < 9, "k{n}");
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use proptest::prelude::*;
 use tenantry::store::{
-    Batch, CommitterOptions, Condition, Engine, Key, OpenStore, Order, Scan, StoreError, Tree,
-    Value,
+    Batch, CommitterOptions, Condition, DiskEngine, Engine, Key, OpenStore, Order, Scan,
+    StoreError, Tree, Value,
     codec::decode_counter,
     engine::{faulty::Faulty, memory::Memory},
 };
@@ -262,25 +262,25 @@ async fn same(engine: &Arc<dyn Engine>, model: &Model) {
 }
 
 /// What the operations run against.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Against {
     Memory,
     /// The engine in memory, below the wrapper that can make it fail.
     Faulty,
-    Sled,
+    Disk(DiskEngine),
 }
 
 async fn run(operations: &[Operation], against: Against) {
     let dir = tempfile::tempdir().unwrap();
-    let open = || match against {
+    let opened = || match against {
         Against::Memory => tenantry::store::memory().unwrap(),
         Against::Faulty => {
             let engine = Faulty::new(Memory::new());
             OpenStore::over(engine, CommitterOptions::default()).unwrap()
         }
-        Against::Sled => sled(dir.path()),
+        Against::Disk(engine) => open(dir.path(), engine),
     };
-    let mut store = open();
+    let mut store = opened();
     let mut model = Model::new();
     for operation in operations {
         let engine = store.engine.clone();
@@ -300,11 +300,11 @@ async fn run(operations: &[Operation], against: Against) {
                 }
             }
             Operation::Scan { .. } => check_scan(&engine, &model, operation).await,
-            Operation::Reopen if against == Against::Sled => {
+            Operation::Reopen if matches!(against, Against::Disk(_)) => {
                 drop(engine);
                 store.close();
                 drop(store);
-                store = open();
+                store = opened();
             }
             Operation::Reopen => {}
         }
@@ -336,6 +336,11 @@ proptest! {
 
     #[test]
     fn sled_is_as_the_model_also_when_reopened(operations in operations()) {
-        block_on(run(&operations, Against::Sled));
+        block_on(run(&operations, Against::Disk(DiskEngine::Sled)));
+    }
+
+    #[test]
+    fn fjall_is_as_the_model_also_when_reopened(operations in operations()) {
+        block_on(run(&operations, Against::Disk(DiskEngine::Fjall)));
     }
 }

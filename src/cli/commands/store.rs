@@ -1,6 +1,6 @@
-//! `tenantry store stats|check|compact`.
+//! `tenantry store stats|check|compact|convert`.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, path::Path};
 
 use anyhow::{Result, bail};
 use hyper::Method;
@@ -9,9 +9,10 @@ use serde_json::{Value, json};
 use crate::base::{Lock, owner};
 use crate::cli::args::Store;
 use crate::cli::client::Target;
-use crate::cli::output::{grouped, plain, table};
+use crate::cli::output::{grouped, note, plain, table};
 use crate::cli::session::running;
-use crate::cli::{Context, Told, server};
+use crate::cli::{Context, Told, server::STORE_FOLDER};
+use crate::store::{self, Copied, DiskEngine, StoreError};
 
 /// From this size and this amplification on, `store stats` tells of compaction.
 const WORTH_COMPACTING_BYTES: u64 = 256 << 20;
@@ -27,6 +28,8 @@ pub fn run(context: &Context, command: &Store) -> Result<()> {
         }
         Store::Check { repair, schema } => check(context, *repair, *schema),
         Store::Compact => compact(context),
+        Store::Convert { to: Some(to), .. } => convert(context, to),
+        Store::Convert { to: None, .. } => drop_converted(context),
     }
 }
 
@@ -125,21 +128,76 @@ fn verdict(found: &Value) -> String {
 }
 
 fn compact(context: &Context) -> Result<()> {
+    let copied = alone(context, "store compact", store::compact)?;
+    context.out.result(&sizes_of(copied), || {
+        format!(
+            "{} bytes before, {} after",
+            grouped(copied.bytes_before),
+            grouped(copied.bytes_after)
+        )
+    })
+}
+
+fn convert(context: &Context, to: &str) -> Result<()> {
+    let Some(engine) = DiskEngine::named(to) else {
+        bail!("there is no engine {to:?}");
+    };
+    let copied = alone(context, "store convert", |dir| store::convert(dir, engine))?;
+    context.out.result(&sizes_of(copied), || {
+        format!(
+            "{} keys copied and compared: {} bytes before, {} with {to}\n\
+             the store before is kept; `tenantry store convert --drop-old` removes it",
+            grouped(copied.keys),
+            grouped(copied.bytes_before),
+            grouped(copied.bytes_after)
+        )
+    })?;
+    let configured = context.config()?.store.engine;
+    if DiskEngine::named(&configured).is_some_and(|named| named != engine) {
+        note(format_args!(
+            "[store] engine = {configured:?} in the configuration no longer fits; make it \"auto\" or {to:?}"
+        ));
+    }
+    Ok(())
+}
+
+fn drop_converted(context: &Context) -> Result<()> {
+    let bytes = alone(context, "store convert", store::drop_converted)?;
+    let result = json!({"bytes_freed": bytes});
+    context.out.result(&result, || match bytes {
+        0 => "nothing is kept of a conversion".into(),
+        bytes => format!("{} bytes freed", grouped(bytes)),
+    })
+}
+
+fn sizes_of(copied: Copied) -> Value {
+    json!({
+        "keys": copied.keys,
+        "bytes_before": copied.bytes_before,
+        "bytes_after": copied.bytes_after,
+    })
+}
+
+/// Works on the store's folder as its owner, while no server runs and none starts.
+fn alone<T>(
+    context: &Context,
+    what: &str,
+    work: impl FnOnce(&Path) -> Result<T, StoreError>,
+) -> Result<T> {
     let config = context.config()?;
     owner::act_as_owner(&config.data)?;
     if !config.data.is_dir() {
         bail!("there is no data folder at {}", config.data.display());
     }
     if running(&config.data)? {
-        bail!("the server is running and has the store open; stop it first, then compact");
+        bail!(
+            "the server is running and has the store open; stop it first, then run `tenantry {what}` again"
+        );
     }
-    let lock = Lock::acquire(&config.data, "store compact")?;
-    let (before, after) = server::compact(&config.data)?;
+    let lock = Lock::acquire(&config.data, what)?;
+    let done = work(&config.data.join(STORE_FOLDER))?;
     drop(lock);
-    let result = json!({"bytes_before": before, "bytes_after": after});
-    context.out.result(&result, || {
-        format!("{} bytes before, {} after", grouped(before), grouped(after))
-    })
+    Ok(done)
 }
 
 #[cfg(test)]

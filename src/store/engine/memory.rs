@@ -89,12 +89,7 @@ impl Maintenance for Memory {
             key_bytes: trees[slot(tree)].keys().map(|k| k.len() as u64).sum(),
             value_bytes: trees[slot(tree)].values().map(|v| v.len() as u64).sum(),
         };
-        Ok(Stats {
-            engine: "memory".into(),
-            trees: Tree::ALL.map(sizes).into(),
-            disk_bytes: 0,
-            space_amplification: 0.0,
-        })
+        Ok(Stats::of("memory", Tree::ALL.map(sizes).into(), 0))
     }
 
     fn verify(&self) -> Result<Vec<String>> {

@@ -4,16 +4,22 @@
 //! snapshot. `commit` returns only when the batch is on disk, and takes all of a
 //! batch or nothing, across trees.
 
+mod disk;
 pub mod faulty;
+mod fjall;
 pub mod memory;
 mod page;
-pub mod sled;
+mod sled;
 
-use std::path::Path;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use disk::{DiskEngine, Stored};
 pub use page::PageBuilder;
 
 /// A key: at most [`KEY_BYTES_MAX`] bytes, ordered bytewise.
@@ -353,6 +359,23 @@ pub struct Stats {
     pub space_amplification: f64,
 }
 
+impl Stats {
+    /// The sizes of an engine's trees and of its folder.
+    fn of(engine: &str, trees: Vec<TreeStats>, disk_bytes: u64) -> Self {
+        let logical: u64 = trees.iter().map(|t| t.key_bytes + t.value_bytes).sum();
+        let space_amplification = match logical {
+            0 => 0.0,
+            _ => disk_bytes as f64 / logical as f64,
+        };
+        Self {
+            engine: engine.into(),
+            trees,
+            disk_bytes,
+            space_amplification,
+        }
+    }
+}
+
 /// The sizes of one tree.
 #[derive(
     Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
@@ -384,4 +407,13 @@ pub(super) fn folder_bytes(path: &Path) -> Result<u64> {
         };
     }
     Ok(bytes)
+}
+
+/// Engines panic on some kinds of damage where they should answer an error.
+fn guarded<T>(engine: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+        Err(StoreError::Corrupt(format!(
+            "{engine} stopped in the middle, which damage on the disk causes"
+        )))
+    })
 }

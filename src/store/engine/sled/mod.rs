@@ -10,7 +10,6 @@ mod split;
 
 use std::{
     ops::Bound,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -21,7 +20,7 @@ use ::sled::{Batch, Config, Db, IVec, Mode, Transactional, transaction::Transact
 use self::split::Head;
 use super::{
     Applied, Embedded, Key, Maintenance, Order, Page, PageBuilder, Result, Scan, Stats, StoreError,
-    Tree, TreeStats, Value,
+    Tree, TreeStats, Value, guarded,
 };
 
 /// How often sled syncs by itself, besides each commit's own sync; without it
@@ -49,7 +48,7 @@ impl Sled {
     /// Opens or creates the store in the folder `path`.
     pub fn open(path: &Path, cache_bytes: u64) -> Result<Self> {
         sweep_torn_snapshots(path)?;
-        guarded(|| Self::open_swept(path, cache_bytes)).map_err(|error| {
+        guarded("sled", || Self::open_swept(path, cache_bytes)).map_err(|error| {
             StoreError::Open(format!(
                 "{} does not open: {error}. Do not delete anything; copy the folder aside, check the disk, and restore the last copy of it if opening goes on failing.",
                 path.display()
@@ -185,15 +184,6 @@ fn open_unlocked(config: &Config) -> ::sled::Result<Db> {
     }
 }
 
-/// sled panics on some kinds of damage where it should answer an error.
-fn guarded<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(StoreError::Corrupt(
-            "sled stopped in the middle, which damage on the disk causes".into(),
-        ))
-    })
-}
-
 /// sled writes a snapshot under this name first; one torn by a crash makes every
 /// later open fail. The log has everything that it held.
 fn sweep_torn_snapshots(path: &Path) -> Result<()> {
@@ -228,18 +218,18 @@ impl Embedded for Sled {
             return Ok(None);
         }
         let tree = self.tree(tree);
-        guarded(|| match tree.get(key).map_err(io)? {
+        guarded("sled", || match tree.get(key).map_err(io)? {
             Some(stored) => self.whole(tree, key, stored),
             None => Ok(None),
         })
     }
 
     fn scan(&self, scan: &Scan) -> Result<Page> {
-        guarded(|| self.scan_rows(scan))
+        guarded("sled", || self.scan_rows(scan))
     }
 
     fn apply(&self, writes: &[Applied]) -> Result<()> {
-        guarded(|| self.write(writes))
+        guarded("sled", || self.write(writes))
     }
 }
 
@@ -324,25 +314,17 @@ fn above_pieces(lower: Bound<Key>) -> Bound<Key> {
 
 impl Maintenance for Sled {
     fn stats(&self) -> Result<Stats> {
-        let of = |tree| guarded(|| self.tree_stats(tree));
+        let of = |tree| guarded("sled", || self.tree_stats(tree));
         let trees = [of(Tree::Hot)?, of(Tree::Archive)?];
-        let disk_bytes = super::folder_bytes(&self.path)?;
-        let logical: u64 = trees.iter().map(|t| t.key_bytes + t.value_bytes).sum();
-        let space_amplification = if logical == 0 {
-            0.0
-        } else {
-            disk_bytes as f64 / logical as f64
-        };
-        Ok(Stats {
-            engine: "sled".into(),
-            trees: trees.into(),
-            disk_bytes,
-            space_amplification,
-        })
+        Ok(Stats::of(
+            "sled",
+            trees.into(),
+            super::folder_bytes(&self.path)?,
+        ))
     }
 
     fn verify(&self) -> Result<Vec<String>> {
-        match guarded(|| self.db.verify_integrity().map_err(io)) {
+        match guarded("sled", || self.db.verify_integrity().map_err(io)) {
             Ok(()) => Ok(Vec::new()),
             Err(error) => Ok(vec![error.to_string()]),
         }
