@@ -1,5 +1,6 @@
 //! The commands of the people who work on Tenantry: `cargo xtask`.
 
+mod bench;
 mod command;
 mod demo;
 mod place;
@@ -18,6 +19,7 @@ usage: cargo xtask COMMAND
 
   web            build the page of web/ into web/dist, where the next build embeds it
   demo [ARGS]    build everything in release and run `tenantry serve --demo ARGS`
+  bench WHAT     measure a release build: `peers` beside PocketBase over HTTP (--help tells more)
   test           install what the tests need, then run every check and test";
 
 fn main() -> ExitCode {
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     let rest: Vec<String> = args.collect();
     let done = match (command.as_str(), rest.is_empty()) {
         ("web", true) => web::build(),
+        ("bench", false) => bench::start(&rest),
         ("demo", _) => demo::start(&rest),
         ("test", true) => return test::run_all(),
         ("help" | "--help" | "-h", true) => {

@@ -1,0 +1,36 @@
+//! Tenantry measured over HTTP: beside its peers, and beside itself at other
+//! sizes. `cargo xtask bench` builds everything and runs this.
+
+mod data;
+mod http;
+mod load;
+mod peers;
+mod process;
+mod subject;
+mod table;
+mod workload;
+
+use std::net::SocketAddr;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// Measures Tenantry.
+#[derive(Debug, Parser)]
+enum Command {
+    /// Beside PocketBase and a bare handler
+    Peers(peers::Options),
+    /// The bare handler itself
+    #[command(hide = true)]
+    ServeBare {
+        /// Where it listens
+        address: SocketAddr,
+    },
+}
+
+fn main() -> Result<()> {
+    match Command::parse() {
+        Command::Peers(options) => peers::run(&options),
+        Command::ServeBare { address } => subject::serve_bare(address),
+    }
+}
