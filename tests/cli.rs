@@ -560,7 +560,11 @@ fn a_store_is_converted_to_another_engine_and_works_on() {
     let freed = json_of(dir.path(), &["store", "convert", "--drop-old"]);
     assert!(freed["bytes_freed"].as_u64().unwrap() > 0);
     engine("fjall");
-    for wrong in [&["--to", "oracle"][..], &[], &["--to", "sled", "--drop-old"]] {
+    for wrong in [
+        &["--to", "oracle"][..],
+        &[],
+        &["--to", "sled", "--drop-old"],
+    ] {
         let args = [&["store", "convert"], wrong].concat();
         assert_eq!(code(&run(dir.path(), &args)), 2, "{args:?}");
     }

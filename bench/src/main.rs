@@ -2,6 +2,7 @@
 //! sizes. `cargo xtask bench` builds everything and runs this.
 
 mod data;
+mod growth;
 mod http;
 mod load;
 mod peers;
@@ -20,6 +21,8 @@ use clap::Parser;
 enum Command {
     /// Beside PocketBase and a bare handler
     Peers(peers::Options),
+    /// Beside itself, as one tenant grows and as tenants become many
+    Growth(growth::Options),
     /// The bare handler itself
     #[command(hide = true)]
     ServeBare {
@@ -31,6 +34,7 @@ enum Command {
 fn main() -> Result<()> {
     match Command::parse() {
         Command::Peers(options) => peers::run(&options),
+        Command::Growth(options) => growth::run(&options),
         Command::ServeBare { address } => subject::serve_bare(address),
     }
 }

@@ -39,6 +39,9 @@ pub struct Options {
     /// Records loaded once, to see memory and disk; 0 leaves it out
     #[arg(long, default_value_t = 100_000)]
     load: usize,
+    /// Only the loads whose names begin so, such as get or create
+    #[arg(long, value_delimiter = ',')]
+    loads: Vec<String>,
     /// Only the subjects whose names contain one of these
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -113,7 +116,11 @@ fn measure(subject: &dyn Subject, options: &Options, figures: &mut Figures) -> R
     let count = options.tenants * options.records;
     let (ids, _) = runtime.block_on(workload::fill(&running, options.tenants, count))?;
     let time = Duration::from_secs_f64(options.seconds);
-    for kind in Load::ALL {
+    let wanted = |load: &str| {
+        let begins = |part: &String| load.starts_with(part.as_str());
+        options.loads.is_empty() || options.loads.iter().any(begins)
+    };
+    for kind in Load::ALL.into_iter().filter(|kind| wanted(kind.name())) {
         for connections in &options.connections {
             let cpu = running.process.cpu_s()?;
             let run = workload::run(&running, kind, &ids, *connections, time);
@@ -124,6 +131,9 @@ fn measure(subject: &dyn Subject, options: &Options, figures: &mut Figures) -> R
         }
     }
     figures.push("after the loads, MB", name, running.process.resident_mb()?);
+    if !wanted(UNCACHED) {
+        return Ok(());
+    }
     running = match subject.restart_uncached(folder.path(), running)? {
         Some(again) => again,
         None => return Ok(()),

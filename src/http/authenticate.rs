@@ -15,7 +15,9 @@ use actix_web::{
 };
 
 use super::{
-    Services, permissions,
+    Services,
+    observe::Route,
+    permissions,
     problem::{self, Problem},
 };
 use crate::service::{self, Caller, Code, unauthenticated};
@@ -100,10 +102,11 @@ fn bearer(value: &str) -> Option<&str> {
 /// and the answer that nothing is there. A handler that the table does not know
 /// is never called.
 fn admit(request: &ServiceRequest, caller: &Caller) -> service::Result<()> {
-    // As the router reads it, with its escapes undone: no other spelling of a
-    // path may get by the table.
     let path = request.match_info().as_str();
-    let Some(pattern) = request.resource_map().match_pattern(path) else {
+    let Some(Route(route)) = request.extensions().get::<Route>().cloned() else {
+        return Err(service::Error::internal("a request without its route"));
+    };
+    let Some(pattern) = route else {
         return Ok(());
     };
     let Some(need) = permissions::need(request.method(), &pattern) else {

@@ -1,7 +1,7 @@
 //! Every request seen from outside: its id, its line in the log, its share of the
 //! metrics.
 
-use std::{panic::AssertUnwindSafe, time::Instant};
+use std::{panic::AssertUnwindSafe, rc::Rc, time::Instant};
 
 use actix_web::{
     Error, HttpMessage, ResponseError,
@@ -36,6 +36,11 @@ pub fn request_id() -> Option<String> {
     CURRENT.try_with(Clone::clone).ok()
 }
 
+/// The pattern of the route that a request goes to, where it goes to one; found
+/// once, here.
+#[derive(Clone)]
+pub struct Route(pub Option<Rc<str>>);
+
 /// The middleware; the outermost one, so that nothing escapes it.
 pub async fn observe(
     metrics: web::Data<Metrics>,
@@ -56,7 +61,12 @@ async fn answer<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<B>, Error> {
     let started = Instant::now();
     let method = request.method().clone();
-    let pattern = request.match_pattern();
+    // As the router reads it, with its escapes undone: no other spelling of a path
+    // may get by the table of permissions.
+    let path = request.match_info().as_str();
+    let pattern = request.resource_map().match_pattern(path);
+    let pattern: Option<Rc<str>> = pattern.map(Rc::from);
+    request.extensions_mut().insert(Route(pattern.clone()));
     let route = pattern.as_deref().unwrap_or("none");
     let in_flight = metrics.in_flight(route);
     let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;

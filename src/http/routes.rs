@@ -14,8 +14,11 @@ pub fn resource(path: &str) -> Resource {
 
 /// Every route.
 pub fn configure(config: &mut web::ServiceConfig) {
+    // Patterns are tried in this order, so what is asked most comes first.
     config
         .configure(problem::configure)
+        .configure(records::configure)
+        .configure(batch::configure)
         .configure(health::configure)
         .configure(metrics::configure)
         .configure(openapi::configure)
@@ -24,8 +27,6 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .configure(app_file::configure)
         .configure(tenants::configure)
         .configure(keys::configure)
-        .configure(records::configure)
-        .configure(batch::configure)
         .configure(transfer::configure)
         .configure(store::configure)
         .default_service(web::to(page::serve));
