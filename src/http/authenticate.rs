@@ -15,9 +15,7 @@ use actix_web::{
 };
 
 use super::{
-    Services,
-    observe::Route,
-    permissions,
+    Services, observe, permissions,
     problem::{self, Problem},
 };
 use crate::service::{self, Caller, Code, unauthenticated};
@@ -103,10 +101,7 @@ fn bearer(value: &str) -> Option<&str> {
 /// is never called.
 fn admit(request: &ServiceRequest, caller: &Caller) -> service::Result<()> {
     let path = request.match_info().as_str();
-    let Some(Route(route)) = request.extensions().get::<Route>().cloned() else {
-        return Err(service::Error::internal("a request without its route"));
-    };
-    let Some(pattern) = route else {
+    let Some(pattern) = observe::route(request) else {
         return Ok(());
     };
     let Some(need) = permissions::need(request.method(), &pattern) else {

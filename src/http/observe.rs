@@ -36,10 +36,23 @@ pub fn request_id() -> Option<String> {
     CURRENT.try_with(Clone::clone).ok()
 }
 
-/// The pattern of the route that a request goes to, where it goes to one; found
-/// once, here.
+/// What [`route`] found.
 #[derive(Clone)]
-pub struct Route(pub Option<Rc<str>>);
+struct Route(Option<Rc<str>>);
+
+/// The pattern of the route that a request goes to, where it goes to one; found
+/// once for each request.
+pub fn route(request: &ServiceRequest) -> Option<Rc<str>> {
+    if let Some(Route(known)) = request.extensions().get::<Route>() {
+        return known.clone();
+    }
+    // As the router reads it, with its escapes undone: no other spelling of a path
+    // may get by the table of permissions.
+    let path = request.match_info().as_str();
+    let found: Option<Rc<str>> = request.resource_map().match_pattern(path).map(Rc::from);
+    request.extensions_mut().insert(Route(found.clone()));
+    found
+}
 
 /// The middleware; the outermost one, so that nothing escapes it.
 pub async fn observe(
@@ -61,12 +74,7 @@ async fn answer<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<B>, Error> {
     let started = Instant::now();
     let method = request.method().clone();
-    // As the router reads it, with its escapes undone: no other spelling of a path
-    // may get by the table of permissions.
-    let path = request.match_info().as_str();
-    let pattern = request.resource_map().match_pattern(path);
-    let pattern: Option<Rc<str>> = pattern.map(Rc::from);
-    request.extensions_mut().insert(Route(pattern.clone()));
+    let pattern = route(&request);
     let route = pattern.as_deref().unwrap_or("none");
     let in_flight = metrics.in_flight(route);
     let answered = AssertUnwindSafe(next.call(request)).catch_unwind().await;

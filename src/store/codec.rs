@@ -102,8 +102,8 @@ pub fn encode_record(meta: &RecordMeta, json: &[u8]) -> Result<Value> {
 
 /// A stored record's header and JSON; the JSON is a slice of `value`, not a copy.
 pub fn decode_record(value: &Value) -> Result<(RecordMeta, Bytes)> {
-    let head = record_header(value)?;
-    let header: RecordHeader = read("record header", &head[1..])?;
+    check_record(value)?;
+    let header: RecordHeader = read("record header", &value[1..RECORD_HEADER_BYTES])?;
     let meta = RecordMeta {
         version: header.version,
         created_at: Instant(header.created_at),
@@ -116,10 +116,14 @@ pub fn decode_record(value: &Value) -> Result<(RecordMeta, Bytes)> {
 /// The bytes that change with every write of a record: what a write expects to
 /// find as it was when it read it.
 pub fn record_header(value: &Value) -> Result<Bytes> {
+    check_record(value)?;
+    Ok(value.slice(..RECORD_HEADER_BYTES))
+}
+
+/// The version is ours, and a header and some JSON are there.
+fn check_record(value: &[u8]) -> Result<()> {
     match value.first() {
-        Some(&RECORD_VERSION) if value.len() > RECORD_HEADER_BYTES => {
-            Ok(value.slice(..RECORD_HEADER_BYTES))
-        }
+        Some(&RECORD_VERSION) if value.len() > RECORD_HEADER_BYTES => Ok(()),
         Some(&RECORD_VERSION) => Err(StoreError::Corrupt("a record cut short".into())),
         Some(&version) => Err(unknown_version("record", version)),
         None => Err(StoreError::Corrupt("an empty record".into())),

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     base::time_of_record_id,
     domain::{
-        Entity, IndexName, TenantSlug,
+        Entity, IndexName, RecordId, TenantSlug,
         cursor::{Cursor, fingerprint},
         query::{
             Access, CountPlan, ListRequest, Plan, PlanError, TierChoice, created_at_suggestion,
@@ -42,6 +42,8 @@ struct List<'a> {
     plan: Plan,
     /// What every row's key begins with.
     prefix: Key,
+    /// What every record's key begins with; the id follows.
+    records: Key,
     tiers: &'static [Tree],
 }
 
@@ -65,6 +67,7 @@ impl Records {
                 Access::Index { index, .. } => access.keys.index(&entity.name, &index.name),
                 _ => access.keys.records(&entity.name),
             },
+            records: access.keys.records(&entity.name),
             tiers: match request.tier {
                 TierChoice::Hot => &[Tree::Hot],
                 TierChoice::Archive => &[Tree::Archive],
@@ -134,7 +137,7 @@ impl Records {
         candidates: &mut Candidates<'_>,
     ) -> Result<(PageOut, bool)> {
         let bytes_max = self.core.limits.page_bytes_max;
-        let mut out = PageOut::new();
+        let mut out = PageOut::new(list.request.limit);
         let by_index = matches!(list.plan.access, Access::Index { .. });
         let mut rows_done = 0;
         loop {
@@ -213,7 +216,7 @@ impl Records {
             let (mut places, mut wanted) = (Vec::new(), Vec::new());
             for (place, candidate) in chunk.iter().enumerate().filter(|(_, c)| c.tier == *tier) {
                 places.push(place);
-                wanted.push(record_key(list, candidate)?);
+                wanted.push(record_key(list, candidate));
             }
             if wanted.is_empty() {
                 continue;
@@ -271,7 +274,7 @@ impl Records {
 
 /// A row that is the record itself.
 fn own_row(list: &List<'_>, row: &Candidate) -> Result<Option<Record>> {
-    let record = record(&row.key, &row.value, row.tier)?;
+    let record = record(list, &row.key, &row.value, row.tier)?;
     let by_time = matches!(list.plan.access, Access::CreatedAt { .. });
     let timely = time_of_record_id(record.id.as_str()) == Some(record.meta.created_at);
     Ok((!by_time || timely).then_some(record))
@@ -286,7 +289,7 @@ fn indexed(
     value: &Value,
     settled: bool,
 ) -> Result<Option<Record>> {
-    let record = record(key, value, row.tier)?;
+    let record = record(list, key, value, row.tier)?;
     if settled {
         return Ok(Some(record));
     }
@@ -308,9 +311,12 @@ fn indexed(
         .then_some(record))
 }
 
-fn record(key: &Key, value: &Value, tier: Tree) -> Result<Record> {
+fn record(list: &List<'_>, key: &Key, value: &Value, tier: Tree) -> Result<Record> {
     let (meta, json) = codec::decode_record(value)?;
-    let id = keys::last_segment(key)
+    let id = key.get(list.records.len()..).unwrap_or_default();
+    let id = std::str::from_utf8(id).ok();
+    let id = id
+        .and_then(|id| RecordId::parse(id).ok())
         .ok_or_else(|| Error::internal(format!("a record's key: {key:?}")))?;
     Ok(Record {
         id,
@@ -321,17 +327,15 @@ fn record(key: &Key, value: &Value, tier: Tree) -> Result<Record> {
 }
 
 /// The key of the record that an index row leads to: its id stands at the end of
-/// the row's key or, where the index is unique, is its value.
-fn record_key(list: &List<'_>, row: &Candidate) -> Result<Key> {
+/// the row's key or, where the index is unique, is its value. Whether it is one is
+/// seen when the record is there.
+fn record_key(list: &List<'_>, row: &Candidate) -> Key {
     let unique = matches!(&list.plan.access, Access::Index { index, .. } if index.unique);
     let id = match unique {
-        true => std::str::from_utf8(&row.value)
-            .ok()
-            .and_then(|id| crate::domain::RecordId::parse(id).ok()),
-        false => keys::last_segment(&row.key),
+        true => &row.value[..],
+        false => keys::last_bytes(&row.key).unwrap_or_default(),
     };
-    let id = id.ok_or_else(|| Error::internal(format!("an index row: {:?}", row.key)))?;
-    Ok(list.access.keys.record(&list.entity.name, &id))
+    [&list.records[..], id].concat().into()
 }
 
 /// The problem of a list that is not answered.

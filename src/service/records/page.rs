@@ -14,6 +14,7 @@ const READ_UNIT_BYTES: usize = 4096;
 pub(super) struct PageOut {
     /// The JSON so far.
     pub body: Vec<u8>,
+    wanted: usize,
     /// Records in it.
     pub items: usize,
     /// Records looked at.
@@ -25,8 +26,10 @@ pub(super) struct PageOut {
 }
 
 impl PageOut {
-    pub fn new() -> Self {
+    /// An empty answer, for at most `wanted` records.
+    pub fn new(wanted: usize) -> Self {
         Self {
+            wanted,
             body: br#"{"items":["#.to_vec(),
             items: 0,
             records_read: 0,
@@ -40,6 +43,10 @@ impl PageOut {
         let before = self.body.len();
         if self.items > 0 {
             self.body.push(b',');
+        } else {
+            // Records of one entity are of a size, so this is about the whole page.
+            let records = record.rendered_bytes_max().saturating_mul(self.wanted);
+            self.body.reserve(records.min(bytes_max));
         }
         record.render_into(&mut self.body);
         if self.items > 0 && self.body.len() > bytes_max {

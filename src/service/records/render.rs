@@ -6,6 +6,10 @@ use crate::{
     store::Tree,
 };
 
+/// The members beside a record's id and data: names, two timestamps, the longest
+/// version and tier.
+const MEMBERS_BYTES: usize = 192;
+
 /// A record with its JSON, as read from the store or just written.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -32,17 +36,28 @@ impl Record {
 
     /// Ids, entities and timestamps hold nothing that JSON would escape.
     fn render_with(&self, out: &mut Vec<u8>, first: &str) {
-        let head = format!(
-            "{{{first}\"id\":\"{}\",\"version\":{},\"created_at\":\"{}\",\"updated_at\":\"{}\",\"tier\":\"{}\",\"data\":",
-            self.id,
-            self.meta.version,
-            self.meta.created_at.to_rfc3339(),
-            self.meta.updated_at.to_rfc3339(),
-            self.tier.name(),
-        );
-        out.reserve(head.len() + self.json.len() + 2);
-        out.extend_from_slice(head.as_bytes());
+        out.reserve(first.len() + self.rendered_bytes_max());
+        let mut text = |parts: &[&str]| {
+            for part in parts {
+                out.extend_from_slice(part.as_bytes());
+            }
+        };
+        let version = self.meta.version.to_string();
+        let id = self.id.as_str();
+        text(&["{", first, "\"id\":\"", id, "\",\"version\":", &version]);
+        text(&[",\"created_at\":\""]);
+        self.meta.created_at.write_rfc3339(out);
+        out.extend_from_slice(b"\",\"updated_at\":\"");
+        self.meta.updated_at.write_rfc3339(out);
+        out.extend_from_slice(b"\",\"tier\":\"");
+        out.extend_from_slice(self.tier.name().as_bytes());
+        out.extend_from_slice(b"\",\"data\":");
         out.extend_from_slice(&self.json);
         out.push(b'}');
+    }
+
+    /// What is enough for the record's JSON, but for an export's first member.
+    pub(super) fn rendered_bytes_max(&self) -> usize {
+        self.id.as_str().len() + self.json.len() + MEMBERS_BYTES
     }
 }

@@ -187,8 +187,13 @@ fn append_values(key: &mut Vec<u8>, values: &[IndexValue]) {
 /// The id at the end of a record's key or of a row of an index that is not
 /// unique. No id holds a `#`.
 pub fn last_segment(key: &[u8]) -> Option<RecordId> {
+    RecordId::parse(std::str::from_utf8(last_bytes(key)?).ok()?).ok()
+}
+
+/// What stands where [`last_segment`] looks, whether or not it is an id.
+pub fn last_bytes(key: &[u8]) -> Option<&[u8]> {
     let start = key.iter().rposition(|byte| *byte == b'#')? + 1;
-    RecordId::parse(std::str::from_utf8(&key[start..]).ok()?).ok()
+    Some(&key[start..])
 }
 
 /// A tenant.
