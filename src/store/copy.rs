@@ -158,6 +158,7 @@ fn copy_tree(source: &dyn Stored, target: &dyn Stored, tree: Tree) -> Result<()>
                 tree,
                 key,
                 value: Some(value),
+                replaced_bytes: Some(0),
             })
             .collect();
         target.apply(&writes)

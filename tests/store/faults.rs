@@ -243,6 +243,7 @@ async fn a_change_sequence_that_is_none_is_an_error() {
         tree: Tree::Hot,
         key: key("~#seq"),
         value: Some("12345".into()),
+        replaced_bytes: None,
     };
     memory.apply(&[damaged]).unwrap();
     let opened = Committed::start(Arc::new(memory), CommitterOptions::default());

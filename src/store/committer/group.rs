@@ -1,12 +1,12 @@
 //! A group of batches that will be one write of the engine.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use tokio::sync::oneshot;
 
-use super::{CommitterMetrics, CommitterOptions, SEQUENCE_KEY, Submission};
+use super::{CommitterMetrics, CommitterOptions, SEQUENCE_KEY, Shared, Submission};
 use crate::store::engine::{
-    Applied, Batch, Condition, Embedded, Key, Result, StoreError, Tree, Value, Write,
+    Applied, Batch, Condition, Key, Result, StoreError, Tree, Value, Write,
 };
 
 /// Values as they will be.
@@ -17,10 +17,12 @@ type Reply = oneshot::Sender<Result<()>>;
 const FOUND_BYTES_MAX: usize = 1024;
 
 /// A group that is being gathered.
-pub struct Group {
-    engine: Arc<dyn Embedded>,
+pub struct Group<'a> {
+    shared: &'a Shared,
     in_flight: Arc<Overlay>,
     overlay: Overlay,
+    /// Bytes of values as they were before the group, of keys that were looked at.
+    before: RefCell<HashMap<(Tree, Key), usize>>,
     replies: Vec<Reply>,
     refusals: Vec<(Reply, StoreError)>,
     /// Batches that were looked at, also those refused.
@@ -52,14 +54,15 @@ pub struct Prepared {
     pub bytes: usize,
 }
 
-impl Group {
+impl<'a> Group<'a> {
     /// An empty group behind the one `in_flight`.
-    pub fn new(engine: Arc<dyn Embedded>, in_flight: Arc<Overlay>, sequence: u64) -> Self {
+    pub fn new(shared: &'a Shared, in_flight: Arc<Overlay>, sequence: u64) -> Self {
         let overlay = Overlay::new();
         Self {
-            engine,
+            shared,
             in_flight,
             overlay,
+            before: RefCell::default(),
             replies: Vec::new(),
             refusals: Vec::new(),
             seen: 0,
@@ -170,20 +173,25 @@ impl Group {
     /// A key's value when all that is admitted so far will be written.
     fn value(&self, tree: Tree, key: &Key) -> Result<Option<Value>> {
         let at = (tree, key.clone());
-        match self.overlay.get(&at).or_else(|| self.in_flight.get(&at)) {
-            Some(value) => Ok(value.clone()),
-            None => self.engine.get(tree, key),
+        if let Some(value) = self.overlay.get(&at) {
+            return Ok(value.clone());
         }
+        let value = match self.in_flight.get(&at) {
+            Some(value) => value.clone(),
+            None => self.shared.look_up(tree, key)?,
+        };
+        let bytes = value.as_ref().map_or(0, Value::len);
+        self.before.borrow_mut().insert(at, bytes);
+        Ok(value)
     }
 
     /// Adds the change sequence, where anything changed; answers its value.
     pub fn finish(&mut self) -> u64 {
         if !self.overlay.is_empty() {
             let value = Value::copy_from_slice(&self.sequence.to_le_bytes());
-            self.overlay.insert(
-                (Tree::Hot, Key::from_static(SEQUENCE_KEY.as_bytes())),
-                Some(value),
-            );
+            let at = (Tree::Hot, Key::from_static(SEQUENCE_KEY.as_bytes()));
+            self.before.get_mut().insert(at.clone(), value.len());
+            self.overlay.insert(at, Some(value));
         }
         self.sequence
     }
@@ -200,11 +208,14 @@ impl Group {
 
     /// The group as the applier takes it.
     pub fn into_prepared(self) -> Prepared {
-        let mut writes: Vec<_> = self
-            .overlay
-            .into_iter()
-            .map(|((tree, key), value)| Applied { tree, key, value })
-            .collect();
+        let before = self.before.into_inner();
+        let writes = self.overlay.into_iter().map(|(at, value)| Applied {
+            replaced_bytes: before.get(&at).copied(),
+            tree: at.0,
+            key: at.1,
+            value,
+        });
+        let mut writes: Vec<_> = writes.collect();
         writes.sort_unstable_by(|a, b| (a.tree, &a.key).cmp(&(b.tree, &b.key)));
         Prepared {
             writes,

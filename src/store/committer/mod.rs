@@ -166,7 +166,7 @@ impl Shared {
     fn prepare_groups(&self, mut sequence: u64) {
         let mut in_flight: Arc<HashMap<(Tree, Key), Option<Value>>> = Arc::default();
         loop {
-            let mut group = Group::new(self.engine.clone(), in_flight.clone(), sequence);
+            let mut group = Group::new(self, in_flight.clone(), sequence);
             loop {
                 match self.queue.next(group.room(&self.options)) {
                     Next::Batch(submission) => {
@@ -252,6 +252,7 @@ impl Shared {
         Ok(())
     }
 
+    /// A key's value for a reader.
     fn read(&self, tree: Tree, key: &Key) -> Result<Option<Value>> {
         let ticket = match self.cache.get(tree, key) {
             Ok(value) => {
@@ -266,6 +267,15 @@ impl Shared {
             self.cache.insert(tree, key, value, ticket);
         }
         Ok(value)
+    }
+
+    /// A key's value for an expectation, which is of what its writer has just read:
+    /// it is in the cache, and what is not gains nothing from being put there.
+    fn look_up(&self, tree: Tree, key: &Key) -> Result<Option<Value>> {
+        match self.cache.get(tree, key) {
+            Ok(value) => Ok(Some(value)),
+            Err(_) => self.engine.get(tree, key),
+        }
     }
 }
 

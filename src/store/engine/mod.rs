@@ -334,6 +334,9 @@ pub struct Applied {
     pub key: Key,
     /// The new value; `None` removes the key.
     pub value: Option<Value>,
+    /// Bytes of the value that is replaced, 0 where there is none; `None` where
+    /// that is not known.
+    pub replaced_bytes: Option<usize>,
 }
 
 /// What an operator asks of an embedded engine besides reading and writing.

@@ -150,7 +150,10 @@ impl Sled {
 
     /// Adds one write to a batch, with the removal of the pieces it replaces.
     fn stage(&self, batch: &mut Batch, write: &Applied) -> Result<()> {
-        if let Some(old) = self.tree(write.tree).get(&write.key).map_err(io)?
+        // What fits one piece never was several.
+        let was_whole = write.replaced_bytes.is_some_and(split::is_inline);
+        if !was_whole
+            && let Some(old) = self.tree(write.tree).get(&write.key).map_err(io)?
             && let Head::Split { write_id, bytes } = split::head(&old)?
         {
             split::piece_keys(write_id, bytes).for_each(|key| batch.remove(&key));

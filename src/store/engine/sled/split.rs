@@ -49,6 +49,11 @@ pub fn head(stored: &IVec) -> Result<Head> {
     }
 }
 
+/// Whether a value of this size is stored whole.
+pub fn is_inline(bytes: usize) -> bool {
+    bytes <= PIECE_BYTES
+}
+
 /// The keys of a split value's pieces.
 pub fn piece_keys(write_id: u64, bytes: usize) -> impl Iterator<Item = [u8; 13]> {
     (0..bytes.div_ceil(PIECE_BYTES) as u32).map(move |number| {
@@ -66,7 +71,7 @@ pub fn write_id_of(piece: &[u8]) -> Option<u64> {
 
 /// Adds the head under `key` and the pieces, if any, to a batch.
 pub fn put(batch: &mut Batch, key: &[u8], value: &[u8], next_id: impl FnOnce() -> u64) {
-    if value.len() <= PIECE_BYTES {
+    if is_inline(value.len()) {
         let mut stored = Vec::with_capacity(1 + value.len());
         stored.push(INLINE);
         stored.extend_from_slice(value);

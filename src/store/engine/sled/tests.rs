@@ -1,6 +1,9 @@
 //! What only sled's own counters show.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::store::{Batch, Committed, CommitterOptions, Condition, Engine as _};
 
 /// Ten writes take far less time than sled's own timer for a sync, so each sync
 /// but one or two is of a write.
@@ -15,6 +18,7 @@ fn each_write_is_synced_before_it_is_answered() {
                 tree,
                 key: Key::from(format!("k{round}")),
                 value: Some(Value::from_static(b"x")),
+                replaced_bytes: None,
             };
             store.apply(&[write]).unwrap();
         }
@@ -31,6 +35,7 @@ fn a_piece_of_a_value_is_no_key() {
         tree: Tree::Hot,
         key: Key::from_static(b"large"),
         value: Some(vec![7; 3 * split::PIECE_BYTES].into()),
+        replaced_bytes: None,
     };
     store.apply(&[write]).unwrap();
     for piece in split::piece_keys(0, 3 * split::PIECE_BYTES) {
@@ -39,4 +44,37 @@ fn a_piece_of_a_value_is_no_key() {
     }
     let page = store.scan(&Scan::prefix(Tree::Hot, Key::new())).unwrap();
     assert_eq!(page.rows.len(), 1);
+}
+
+/// Whether the committer looked at the value before or not, nothing of it stays.
+#[test]
+fn no_piece_of_a_replaced_value_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(Sled::open(&dir.path().join("sled"), 16 << 20).unwrap());
+    let committed = Committed::start(store.clone(), CommitterOptions::default()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let commit = |batch: Batch| runtime.as_ref().unwrap().block_on(committed.commit(batch));
+    let large = || vec![7; 3 * split::PIECE_BYTES];
+    let pieces = || store.hot.range(..[split::PIECES + 1].as_slice()).count();
+    for looked_at in [false, true] {
+        for replacement in [Some(large()), Some(vec![1]), None] {
+            let mut put = Batch::default();
+            put.put(Tree::Hot, "k", large());
+            commit(put).unwrap();
+            assert_eq!(pieces(), 3);
+            let mut replace = Batch::default();
+            if looked_at {
+                replace.expect(Tree::Hot, "k", Condition::Present);
+            }
+            let left = replacement
+                .as_ref()
+                .map_or(0, |v| v.len() / split::PIECE_BYTES);
+            match replacement {
+                Some(value) => replace.put(Tree::Hot, "k", value),
+                None => replace.delete(Tree::Hot, "k"),
+            }
+            commit(replace).unwrap();
+            assert_eq!(pieces(), left);
+        }
+    }
 }
