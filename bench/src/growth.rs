@@ -7,8 +7,8 @@ use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    load::Report,
-    process::folder_bytes,
+    load::{Report, runtime},
+    process::disk_mb,
     subject::{Running, Subject, Tenantry},
     table::{self, Rounds},
     workload::{self, Ids, Load},
@@ -93,11 +93,6 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    Ok(builder.enable_all().build()?)
-}
-
 fn filled(subject: &Tenantry, tenants: usize, records: usize) -> Result<Size> {
     eprintln!("{}: {tenants} tenants, {records} records", subject.name());
     let folder = tempfile::tempdir()?;
@@ -162,14 +157,10 @@ fn print(engine: &str, sizes: &[Size]) {
             size.name.clone(),
             format!("{:.0}", size.resident_mb),
             format!("{now:.0}"),
-            format!("{:.0}", disk_mb(size)),
+            format!("{:.0}", disk_mb(size.folder.path())),
         ]);
     }
     table::print(&rows);
-}
-
-fn disk_mb(size: &Size) -> f64 {
-    folder_bytes(size.folder.path()) as f64 / f64::from(1 << 20)
 }
 
 fn report(sizes: &[Size]) -> Value {
@@ -181,7 +172,7 @@ fn report(sizes: &[Size]) -> Value {
         json!({
             "size": size.name,
             "resident_mb": size.resident_mb,
-            "disk_mb": disk_mb(size),
+            "disk_mb": disk_mb(size.folder.path()),
             "loads": loads.collect::<serde_json::Map<_, _>>(),
         })
     });

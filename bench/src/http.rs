@@ -40,7 +40,7 @@ impl Connection {
     }
 
     /// Sends a whole request and reads its answer; gives the status.
-    pub async fn call(&mut self, request: &[u8]) -> Result<u16> {
+    async fn call(&mut self, request: &[u8]) -> Result<u16> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         let (status, head_bytes, length) = loop {
@@ -60,6 +60,20 @@ impl Connection {
             Length::Chunks => self.chunks(head_bytes).await?,
         }
         Ok(status)
+    }
+
+    /// As [`Connection::call`]; an answer that is no success is an error.
+    pub async fn succeed(&mut self, request: &[u8]) -> Result<()> {
+        let status = self.call(request).await?;
+        if (200..300).contains(&status) {
+            return Ok(());
+        }
+        let asked = String::from_utf8_lossy(request);
+        let said = String::from_utf8_lossy(&self.body);
+        bail!(
+            "{status} for {}: {said}",
+            asked.lines().next().unwrap_or("")
+        )
     }
 
     async fn more(&mut self) -> Result<()> {

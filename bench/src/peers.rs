@@ -1,13 +1,14 @@
 //! Tenantry beside PocketBase and a bare handler: one client, one machine, one
 //! run, fresh processes that take turns over several rounds.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    process::{flush_ms, folder_bytes},
+    load::{Report, runtime},
+    process::{disk_mb, flush_ms},
     subject::{Bare, PocketBase, Running, Subject, Tenantry},
     table::{self, Rounds},
     workload::{self, Load},
@@ -161,26 +162,11 @@ fn load(subject: &dyn Subject, options: &Options, figures: &mut Figures) -> Resu
     Ok(())
 }
 
-fn disk_mb(folder: &Path) -> f64 {
-    folder_bytes(folder) as f64 / f64::from(1 << 20)
-}
-
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    Ok(builder.enable_all().build()?)
-}
-
 fn key(load: &str, connections: usize, what: &str) -> String {
     format!("{load}/{connections:03}/{what}")
 }
 
-fn note(
-    figures: &mut Figures,
-    name: &str,
-    load: &str,
-    connections: usize,
-    report: &crate::load::Report,
-) {
+fn note(figures: &mut Figures, name: &str, load: &str, connections: usize, report: &Report) {
     for (what, figure) in [
         ("rate", report.rate),
         ("p50", report.percentile_ms(0.5)),
@@ -234,10 +220,10 @@ fn print(subjects: &[Box<dyn Subject>], options: &Options, figures: &Figures) {
                 }
                 rows.push(vec![
                     subject.name().into(),
-                    format!("{:.0}", of("rate").median()),
-                    format!("{:.2}", of("p50").median()),
-                    format!("{:.2}", of("p99").median()),
-                    format!("{:.2}", of("cpu").median()),
+                    table::figure(of("rate").median(), 0),
+                    table::figure(of("p50").median(), 2),
+                    table::figure(of("p99").median(), 2),
+                    table::figure(of("cpu").median(), 2),
                     of("rate").over(&peer).spread(),
                 ]);
             }
@@ -248,13 +234,11 @@ fn print(subjects: &[Box<dyn Subject>], options: &Options, figures: &Figures) {
     rows[0].extend(subjects.iter().map(|s| s.name().to_owned()));
     for what in SINGLE {
         let mut row = vec![what.to_owned()];
-        row.extend(subjects.iter().map(|s| {
-            let median = figures.get(what, s.name()).median();
-            match median.is_nan() {
-                true => "-".into(),
-                false => format!("{median:.1}"),
-            }
-        }));
+        row.extend(
+            subjects
+                .iter()
+                .map(|s| table::figure(figures.get(what, s.name()).median(), 1)),
+        );
         rows.push(row);
     }
     table::print(&rows);

@@ -81,8 +81,12 @@ impl Drop for Process {
     }
 }
 
-/// Bytes that a folder's files take on the disk.
-pub fn folder_bytes(folder: &Path) -> u64 {
+/// Megabytes that a folder's files take on the disk.
+pub fn disk_mb(folder: &Path) -> f64 {
+    folder_bytes(folder) as f64 / f64::from(1 << 20)
+}
+
+fn folder_bytes(folder: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt as _;
     let Ok(entries) = fs::read_dir(folder) else {
         return 0;

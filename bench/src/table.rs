@@ -44,6 +44,14 @@ impl Rounds {
     }
 }
 
+/// A figure with so many digits behind the point; a dash where nothing was measured.
+pub fn figure(figure: f64, digits: usize) -> String {
+    match figure.is_nan() {
+        true => "-".into(),
+        false => format!("{figure:.digits$}"),
+    }
+}
+
 /// Rows with the first as the head, columns aligned, figures to the right.
 pub fn print(rows: &[Vec<String>]) {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);

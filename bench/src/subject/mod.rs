@@ -6,7 +6,7 @@ mod tenantry;
 
 use std::{net::SocketAddr, path::Path, rc::Rc};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 pub use bare::{Bare, serve as serve_bare};
@@ -15,6 +15,7 @@ pub use tenantry::Tenantry;
 
 use crate::{
     http::{Connection, write_request},
+    load::runtime,
     process::Process,
 };
 
@@ -62,9 +63,7 @@ pub struct Setup {
 impl Setup {
     /// Connects.
     pub fn new(address: SocketAddr) -> Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = runtime()?;
         let connection = runtime.block_on(Connection::open(address))?;
         Ok(Self {
             runtime,
@@ -76,11 +75,8 @@ impl Setup {
     pub fn json(&mut self, method: &str, path: &str, token: &str, body: &str) -> Result<Value> {
         let mut request = Vec::new();
         write_request(&mut request, method, path, token, body.as_bytes());
-        let status = self.runtime.block_on(self.connection.call(&request))?;
+        self.runtime.block_on(self.connection.succeed(&request))?;
         let said = String::from_utf8_lossy(&self.connection.body);
-        if !(200..300).contains(&status) {
-            bail!("{method} {path}: {status} {said}");
-        }
         serde_json::from_str(&said).with_context(|| format!("{method} {path}: {said}"))
     }
 }

@@ -1,13 +1,15 @@
 //! fjall 3 behind the contract: a keyspace for each tree, one batch for a group,
 //! written to the journal and synced (`fdatasync`) before a reader sees any of it.
 
-use std::{path::Path, path::PathBuf, time::Duration};
+use std::path::{Path, PathBuf};
 
 use ::fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 
 use super::{
-    Applied, Embedded, Key, Maintenance, Order, Page, PageBuilder, Result, Scan, Stats, StoreError,
-    Tree, TreeStats, Value, folder_bytes, guarded,
+    Applied, Embedded, Key, Maintenance, Page, Result, Scan, Stats, StoreError, Tree, TreeStats,
+    Value, folder_bytes,
+    guard::{guarded, once_free, opened},
+    page::page_of,
 };
 
 /// What a tree gathers in memory before it is written as a table. The journal
@@ -15,9 +17,6 @@ use super::{
 const MEMTABLE_BYTES: u64 = 16 << 20;
 /// The journals are kept below this by writing tables out; the least that fjall takes.
 const JOURNAL_BYTES: u64 = 64 << 20;
-/// How often, and after which pause, a lock that is held is tried again.
-const LOCK_ATTEMPTS_MAX: usize = 20;
-const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
 /// The engine.
 pub struct Fjall {
@@ -30,16 +29,18 @@ pub struct Fjall {
 impl Fjall {
     /// Opens or creates the store in the folder `path`.
     pub fn open(path: &Path, cache_bytes: u64) -> Result<Self> {
-        guarded("fjall", || Self::open_unguarded(path, cache_bytes)).map_err(|error| {
-            StoreError::Open(format!(
-                "{} does not open: {error}. Do not delete anything; copy the folder aside, check the disk, and restore the last copy of it if opening goes on failing.",
-                path.display()
-            ))
-        })
+        opened("fjall", path, || Self::open_unguarded(path, cache_bytes))
     }
 
     fn open_unguarded(path: &Path, cache_bytes: u64) -> Result<Self> {
-        let db = open_unlocked(path, cache_bytes).map_err(io)?;
+        let open = || {
+            Database::builder(path)
+                .cache_size(cache_bytes)
+                .max_journaling_size(JOURNAL_BYTES)
+                .open()
+        };
+        let is_held = |error: &::fjall::Error| matches!(error, ::fjall::Error::Locked);
+        let db = once_free(open, is_held).map_err(io)?;
         let keyspace = |tree: Tree| {
             let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
             db.keyspace(tree.name(), options).map_err(io)
@@ -63,25 +64,14 @@ impl Fjall {
         let Some(bounds) = scan.bounds() else {
             return Ok(Page::default());
         };
-        let mut rows = self.tree(scan.tree).range::<Key, _>(bounds);
-        let mut page = PageBuilder::new(scan);
-        loop {
-            let row = match scan.order {
-                Order::Ascending => rows.next(),
-                Order::Descending => rows.next_back(),
-            };
-            let Some(row) = row else {
-                return Ok(page.last());
-            };
-            if page.is_full() {
-                return Ok(page.more());
-            }
+        let rows = self.tree(scan.tree).range::<Key, _>(bounds);
+        page_of(scan, rows, |row| {
             let (key, value) = match scan.values {
                 true => row.into_inner().map_err(io)?,
                 false => (row.key().map_err(io)?, [].into()),
             };
-            page.push(copied(&key), copied(&value));
-        }
+            Ok(Some((copied(&key), copied(&value))))
+        })
     }
 
     fn write(&self, writes: &[Applied]) -> Result<()> {
@@ -114,26 +104,6 @@ impl Fjall {
 /// A copy of its own: fjall's bytes keep the whole block that they came from.
 fn copied(bytes: &[u8]) -> Key {
     Key::copy_from_slice(bytes)
-}
-
-/// Opens the files. Threads of an instance that was dropped a moment ago may hold
-/// the lock for a while yet, and nobody else does: the data folder has a lock of
-/// its own.
-fn open_unlocked(path: &Path, cache_bytes: u64) -> ::fjall::Result<Database> {
-    let mut attempts = 0;
-    loop {
-        let database = Database::builder(path)
-            .cache_size(cache_bytes)
-            .max_journaling_size(JOURNAL_BYTES)
-            .open();
-        match database {
-            Err(::fjall::Error::Locked) if attempts < LOCK_ATTEMPTS_MAX => {
-                attempts += 1;
-                std::thread::sleep(LOCK_PAUSE);
-            }
-            other => return other,
-        }
-    }
 }
 
 fn io(error: ::fjall::Error) -> StoreError {

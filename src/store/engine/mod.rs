@@ -7,14 +7,12 @@
 mod disk;
 pub mod faulty;
 mod fjall;
+mod guard;
 pub mod memory;
 mod page;
 mod sled;
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-};
+use std::path::Path;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -410,13 +408,4 @@ pub(super) fn folder_bytes(path: &Path) -> Result<u64> {
         };
     }
     Ok(bytes)
-}
-
-/// Engines panic on some kinds of damage where they should answer an error.
-fn guarded<T>(engine: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(StoreError::Corrupt(format!(
-            "{engine} stopped in the middle, which damage on the disk causes"
-        )))
-    })
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use super::{Key, Order, Page, Scan, Value};
+use super::{Key, Order, Page, Result, Scan, Value};
 
 impl Scan {
     /// The range to read, with `after` taken into account; `None` where it is empty.
@@ -27,6 +27,31 @@ impl Scan {
             Bound::Unbounded => false,
         };
         (!empty && self.limit > 0).then_some((lower, upper))
+    }
+}
+
+/// The page of `scan` out of the rows within its bounds, in ascending order. `read`
+/// gives a row's key and value, or nothing where it has gone meanwhile.
+pub fn page_of<R>(
+    scan: &Scan,
+    mut rows: impl DoubleEndedIterator<Item = R>,
+    read: impl Fn(R) -> Result<Option<(Key, Value)>>,
+) -> Result<Page> {
+    let mut page = PageBuilder::new(scan);
+    loop {
+        let row = match scan.order {
+            Order::Ascending => rows.next(),
+            Order::Descending => rows.next_back(),
+        };
+        let Some(row) = row else {
+            return Ok(page.last());
+        };
+        if page.is_full() {
+            return Ok(page.more());
+        }
+        if let Some((key, value)) = read(row)? {
+            page.push(key, value);
+        }
     }
 }
 

@@ -12,15 +12,16 @@ use std::{
     ops::Bound,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
 };
 
 use ::sled::{Batch, Config, Db, IVec, Mode, Transactional, transaction::TransactionError};
 
 use self::split::Head;
 use super::{
-    Applied, Embedded, Key, Maintenance, Order, Page, PageBuilder, Result, Scan, Stats, StoreError,
-    Tree, TreeStats, Value, guarded,
+    Applied, Embedded, Key, Maintenance, Page, Result, Scan, Stats, StoreError, Tree, TreeStats,
+    Value, folder_bytes,
+    guard::{guarded, once_free, opened},
+    page::page_of,
 };
 
 /// How often sled syncs by itself, besides each commit's own sync; without it
@@ -28,9 +29,6 @@ use super::{
 const FLUSH_EVERY_MS: u64 = 500;
 /// How often a reader looks again for pieces that a writer replaced meanwhile.
 const READ_ATTEMPTS_MAX: usize = 1000;
-/// How often, and after which pause, a lock that is held is tried again.
-const LOCK_ATTEMPTS_MAX: usize = 200;
-const LOCK_PAUSE: Duration = Duration::from_millis(25);
 /// Key of the row whose writing proves the sync at start-up.
 const PROOF_KEY: &[u8] = b"sync-proof";
 
@@ -48,12 +46,7 @@ impl Sled {
     /// Opens or creates the store in the folder `path`.
     pub fn open(path: &Path, cache_bytes: u64) -> Result<Self> {
         sweep_torn_snapshots(path)?;
-        guarded("sled", || Self::open_swept(path, cache_bytes)).map_err(|error| {
-            StoreError::Open(format!(
-                "{} does not open: {error}. Do not delete anything; copy the folder aside, check the disk, and restore the last copy of it if opening goes on failing.",
-                path.display()
-            ))
-        })
+        opened("sled", path, || Self::open_swept(path, cache_bytes))
     }
 
     fn open_swept(path: &Path, cache_bytes: u64) -> Result<Self> {
@@ -62,7 +55,11 @@ impl Sled {
             .cache_capacity(cache_bytes)
             .mode(Mode::HighThroughput)
             .flush_every_ms(Some(FLUSH_EVERY_MS));
-        let db = open_unlocked(&config).map_err(io)?;
+        let is_held = |error: &::sled::Error| match error {
+            ::sled::Error::Io(error) => error.to_string().contains("could not acquire lock"),
+            _ => false,
+        };
+        let db = once_free(|| config.open(), is_held).map_err(io)?;
         let store = Self {
             hot: db.open_tree("hot").map_err(io)?,
             archive: db.open_tree("archive").map_err(io)?,
@@ -168,25 +165,6 @@ impl Sled {
     }
 }
 
-/// Opens sled's files. Threads of an instance that was dropped a moment ago may
-/// hold its lock for a while yet, and nobody else does: the data folder has a
-/// lock of its own.
-fn open_unlocked(config: &Config) -> ::sled::Result<Db> {
-    let mut attempts = 0;
-    loop {
-        match config.open() {
-            Err(::sled::Error::Io(error))
-                if error.to_string().contains("could not acquire lock")
-                    && attempts < LOCK_ATTEMPTS_MAX =>
-            {
-                attempts += 1;
-                std::thread::sleep(LOCK_PAUSE);
-            }
-            other => return other,
-        }
-    }
-}
-
 /// sled writes a snapshot under this name first; one torn by a crash makes every
 /// later open fail. The log has everything that it held.
 fn sweep_torn_snapshots(path: &Path) -> Result<()> {
@@ -243,28 +221,15 @@ impl Sled {
         };
         let tree = self.tree(scan.tree);
         let lower = above_pieces(lower);
-        let mut rows = tree.range::<Key, (Bound<Key>, Bound<Key>)>((lower, upper));
-        let mut page = PageBuilder::new(scan);
-        loop {
-            let row = match scan.order {
-                Order::Ascending => rows.next(),
-                Order::Descending => rows.next_back(),
-            };
-            let Some(row) = row else {
-                return Ok(page.last());
-            };
-            if page.is_full() {
-                return Ok(page.more());
-            }
+        let rows = tree.range::<Key, (Bound<Key>, Bound<Key>)>((lower, upper));
+        page_of(scan, rows, |row| {
             let (key, stored) = row.map_err(io)?;
             let value = match scan.values {
                 true => self.whole(tree, &key, stored)?,
                 false => Some(Value::new()),
             };
-            if let Some(value) = value {
-                page.push(Key::copy_from_slice(&key), value);
-            }
-        }
+            Ok(value.map(|value| (Key::copy_from_slice(&key), value)))
+        })
     }
 
     fn write(&self, writes: &[Applied]) -> Result<()> {
@@ -319,11 +284,7 @@ impl Maintenance for Sled {
     fn stats(&self) -> Result<Stats> {
         let of = |tree| guarded("sled", || self.tree_stats(tree));
         let trees = [of(Tree::Hot)?, of(Tree::Archive)?];
-        Ok(Stats::of(
-            "sled",
-            trees.into(),
-            super::folder_bytes(&self.path)?,
-        ))
+        Ok(Stats::of("sled", trees.into(), folder_bytes(&self.path)?))
     }
 
     fn verify(&self) -> Result<Vec<String>> {
