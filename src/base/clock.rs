@@ -35,19 +35,20 @@ impl Instant {
             out.extend_from_slice(text.as_bytes());
             return;
         };
-        let mut digits = |number: u32, width: u32, then: u8| {
-            for place in (0..width).rev() {
-                out.push(b'0' + (number / 10_u32.pow(place) % 10) as u8);
-            }
-            out.push(then);
-        };
-        digits(year, 4, b'-');
-        digits(time.month(), 2, b'-');
-        digits(time.day(), 2, b'T');
-        digits(time.hour(), 2, b':');
-        digits(time.minute(), 2, b':');
-        digits(time.second(), 2, b'.');
-        digits(time.timestamp_subsec_millis(), 3, b'Z');
+        let ms = time.timestamp_subsec_millis();
+        let [y3, y2] = digits(year / 100);
+        let [y1, y0] = digits(year % 100);
+        let [m1, m0] = digits(time.month());
+        let [d1, d0] = digits(time.day());
+        let [h1, h0] = digits(time.hour());
+        let [n1, n0] = digits(time.minute());
+        let [s1, s0] = digits(time.second());
+        let [f2, f1] = digits(ms / 10);
+        let [_, f0] = digits(ms % 10);
+        out.extend_from_slice(&[
+            y3, y2, y1, y0, b'-', m1, m0, b'-', d1, d0, b'T', h1, h0, b':', n1, n0, b':', s1, s0,
+            b'.', f2, f1, f0, b'Z',
+        ]);
     }
 
     /// Reads RFC 3339; `None` where the text is no such timestamp.
@@ -62,6 +63,11 @@ impl Instant {
     pub fn plus_ms(self, ms: i64) -> Self {
         Self(self.0.saturating_add(ms))
     }
+}
+
+/// The last two digits of a number.
+fn digits(number: u32) -> [u8; 2] {
+    [number / 10 % 10, number % 10].map(|digit| b'0' + digit as u8)
 }
 
 /// Where the time of day comes from.

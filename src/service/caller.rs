@@ -109,7 +109,7 @@ pub fn unauthenticated() -> Error {
 #[derive(Debug, Clone)]
 pub struct TenantAccess {
     pub(super) keys: TenantKeys,
-    pub(super) credential: String,
+    pub(super) caller: Caller,
 }
 
 impl TenantAccess {

@@ -102,6 +102,12 @@ pub fn encode_record(meta: &RecordMeta, json: &[u8]) -> Result<Value> {
 
 /// A stored record's header and JSON; the JSON is a slice of `value`, not a copy.
 pub fn decode_record(value: &Value) -> Result<(RecordMeta, Bytes)> {
+    let (meta, _) = split_record(value)?;
+    Ok((meta, value.slice(RECORD_HEADER_BYTES..)))
+}
+
+/// A stored record's header and JSON, borrowed.
+pub fn split_record(value: &[u8]) -> Result<(RecordMeta, &[u8])> {
     check_record(value)?;
     let header: RecordHeader = read("record header", &value[1..RECORD_HEADER_BYTES])?;
     let meta = RecordMeta {
@@ -110,7 +116,7 @@ pub fn decode_record(value: &Value) -> Result<(RecordMeta, Bytes)> {
         updated_at: Instant(header.updated_at),
         incarnation: header.incarnation,
     };
-    Ok((meta, value.slice(RECORD_HEADER_BYTES..)))
+    Ok((meta, &value[RECORD_HEADER_BYTES..]))
 }
 
 /// The bytes that change with every write of a record: what a write expects to

@@ -173,7 +173,7 @@ fn count_lines(bytes: &[u8]) -> u64 {
 /// How many bytes of `buffer` belong to the row, and whether it ends with them.
 fn scan(quotes: &mut Option<Quotes>, buffer: &[u8]) -> (usize, bool) {
     let Some(state) = quotes else {
-        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let end = memchr::memchr(b'\n', buffer);
         return end.map_or((buffer.len(), false), |at| (at + 1, true));
     };
     for (at, byte) in buffer.iter().enumerate() {

@@ -16,7 +16,7 @@ use crate::{
 pub(super) const ROWS_AT_ONCE: usize = 64;
 
 /// A row on its way into the list.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(super) struct Candidate {
     pub tier: Tree,
     /// The whole key.
@@ -29,7 +29,9 @@ pub(super) struct Candidate {
 /// The rows of one tree.
 struct Source {
     scan: Scan,
-    rows: VecDeque<Candidate>,
+    rows: VecDeque<(Key, Value)>,
+    /// The generation before the rows were read.
+    generation: Option<u64>,
     ended: bool,
 }
 
@@ -75,6 +77,7 @@ impl<'a> Candidates<'a> {
                 values: true,
             },
             rows: VecDeque::new(),
+            generation: None,
             ended: range.is_empty(),
         };
         Self {
@@ -86,39 +89,65 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    /// The next row, which stays where it is until [`Candidates::take`]. About
-    /// `wanted` rows and `bytes_max` bytes are still needed.
-    pub async fn peek(&mut self, wanted: usize, bytes_max: usize) -> Result<Option<&Candidate>> {
-        for number in 0..self.sources.len() {
-            self.fill(number, wanted, bytes_max).await?;
-        }
-        Ok(self
-            .first()
-            .and_then(|number| self.sources[number].rows.front()))
+    /// Takes the next row, where there is one. About `wanted` rows and `bytes_max`
+    /// bytes are still needed.
+    pub async fn next(&mut self, wanted: usize, bytes_max: usize) -> Result<Option<Candidate>> {
+        self.fill_all(wanted, bytes_max).await?;
+        Ok(self.take())
     }
 
-    /// Takes the row that was last peeked at. A row under the same key in the
-    /// other tree is the same record on its way between them.
-    pub fn take(&mut self) -> Option<Candidate> {
+    /// Whether there is a further row.
+    pub async fn has_more(&mut self) -> Result<bool> {
+        self.fill_all(1, 1).await?;
+        Ok(self.first().is_some())
+    }
+
+    /// Takes the first row. A row under the same key in the other tree is the same
+    /// record on its way between them.
+    fn take(&mut self) -> Option<Candidate> {
         let number = self.first()?;
-        let taken = self.sources[number].rows.pop_front()?;
-        for source in &mut self.sources {
-            if source.rows.front().is_some_and(|row| row.key == taken.key) {
+        let source = &mut self.sources[number];
+        let (key, value) = source.rows.pop_front()?;
+        let candidate = Candidate {
+            tier: source.scan.tree,
+            key,
+            value,
+            generation: source.generation,
+        };
+        for (_, source) in self
+            .sources
+            .iter_mut()
+            .enumerate()
+            .filter(|(n, _)| *n != number)
+        {
+            if source
+                .rows
+                .front()
+                .is_some_and(|row| row.0 == candidate.key)
+            {
                 source.rows.pop_front();
             }
         }
-        Some(taken)
+        Some(candidate)
     }
 
+    /// The number of the source whose row is next.
     fn first(&self) -> Option<usize> {
         let fronts = self.sources.iter().enumerate();
-        let fronts = fronts.filter_map(|(n, source)| Some((n, &source.rows.front()?.key)));
+        let fronts = fronts.filter_map(|(n, source)| Some((n, &source.rows.front()?.0)));
         let first = match self.descending {
             // Of equal keys, the first tree's.
             true => fronts.rev().max_by(|a, b| a.1.cmp(b.1)),
             false => fronts.min_by(|a, b| a.1.cmp(b.1)),
         };
         first.map(|(number, _)| number)
+    }
+
+    async fn fill_all(&mut self, wanted: usize, bytes_max: usize) -> Result<()> {
+        for number in 0..self.sources.len() {
+            self.fill(number, wanted, bytes_max).await?;
+        }
+        Ok(())
     }
 
     async fn fill(&mut self, number: usize, wanted: usize, bytes_max: usize) -> Result<()> {
@@ -128,20 +157,14 @@ impl<'a> Candidates<'a> {
         }
         source.scan.limit = wanted.clamp(1, ROWS_AT_ONCE);
         source.scan.bytes_max = bytes_max.max(1);
-        let generation = self.engine.generation(&source.scan.start);
+        source.generation = self.engine.generation(&source.scan.start);
         let page = self.engine.scan(&source.scan).await?;
         source.ended = page.next.is_none();
         source.scan.after = page.next;
-        for (key, value) in page.rows {
-            self.keys_read += 1;
-            self.bytes_read += key.len() + value.len();
-            source.rows.push_back(Candidate {
-                tier: source.scan.tree,
-                key,
-                value,
-                generation,
-            });
-        }
+        self.keys_read += page.rows.len();
+        let bytes = |(key, value): &(Key, Value)| key.len() + value.len();
+        self.bytes_read += page.rows.iter().map(bytes).sum::<usize>();
+        source.rows = page.rows.into();
         Ok(())
     }
 }

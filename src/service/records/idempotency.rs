@@ -50,7 +50,7 @@ pub(super) async fn look_up(
     request: &Idempotency,
 ) -> Result<Known> {
     let mut hash = Sha256::new();
-    for part in [&access.credential, &request.route, &request.key] {
+    for part in [&access.caller.credential(), &request.route, &request.key] {
         hash.update((part.len() as u64).to_be_bytes());
         hash.update(part.as_bytes());
     }

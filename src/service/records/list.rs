@@ -5,10 +5,10 @@
 //! given only if nothing of its entity was written between the two reads (the
 //! generations tell), or if it still has that row.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{
-    Record, Records,
+    RecordRef, Records,
     candidates::{Candidate, Candidates, ROWS_AT_ONCE},
     document::parse_stored,
     page::PageOut,
@@ -151,58 +151,59 @@ impl Records {
             let mut chunk = Vec::new();
             let chunk_max = if by_index { RECORDS_AT_ONCE } else { 1 };
             while chunk.len() < chunk_max.min(wanted - 1) {
-                let Some(_) = candidates.peek(wanted - chunk.len(), room).await? else {
-                    break;
-                };
-                chunk.extend(candidates.take());
+                match candidates.next(wanted - chunk.len(), room).await? {
+                    Some(row) => chunk.push(row),
+                    None => break,
+                }
             }
             rows_done += chunk.len();
             if chunk.is_empty() {
-                let more = candidates.peek(1, 1).await?.is_some();
-                return Ok((out, more));
+                return Ok((out, candidates.has_more().await?));
             }
-            for (candidate, record) in self.records(list, chunk, &mut out).await? {
-                if let Some(record) = record
-                    && !out.push(&record, bytes_max)
-                {
-                    return Ok((out, true));
-                }
-                out.last = Some(candidate.key);
+            if !self.give(list, chunk, &mut out).await? {
+                return Ok((out, true));
             }
         }
     }
 
-    /// The record of each row, where it is still there and has that row.
-    async fn records(
+    /// Adds the record of each row, where it is still there and has that row;
+    /// false when the page is full.
+    async fn give(
         &self,
         list: &List<'_>,
         chunk: Vec<Candidate>,
         out: &mut PageOut,
-    ) -> Result<Vec<(Candidate, Option<Record>)>> {
-        let mut found = Vec::with_capacity(chunk.len());
+    ) -> Result<bool> {
+        let bytes_max = self.core.limits.page_bytes_max;
+        let mut full = false;
         if !matches!(list.plan.access, Access::Index { .. }) {
-            for candidate in chunk {
+            for row in chunk {
                 out.records_read += 1;
-                let record = own_row(list, &candidate)?;
-                found.push((candidate, record));
+                full = own_row(list, &row)?.is_some_and(|record| !out.push(&record, bytes_max));
+                if full {
+                    break;
+                }
+                out.last = Some(row.key);
             }
-            return Ok(found);
+            return Ok(!full);
         }
-        let mut values = self.fetch(list, &chunk).await?;
+        let fetched = self.fetch(list, &chunk).await?;
         let generation = self.core.engine.generation(&list.prefix);
-        for (candidate, value) in chunk.into_iter().zip(values.drain(..)) {
-            let Some((key, value)) = value else {
-                found.push((candidate, None));
-                continue;
-            };
-            out.records_read += 1;
-            out.bytes_read += key.len() + value.len();
-            let settled = candidate.generation.is_some_and(|g| g % 2 == 0)
-                && candidate.generation == generation;
-            let record = indexed(list, &candidate, &key, &value, settled)?;
-            found.push((candidate, record));
+        for (row, fetched) in chunk.into_iter().zip(fetched) {
+            if let Some((key, value)) = fetched {
+                out.records_read += 1;
+                out.bytes_read += key.len() + value.len();
+                let settled =
+                    row.generation.is_some_and(|g| g % 2 == 0) && row.generation == generation;
+                full = indexed(list, &row, &key, &value, settled)?
+                    .is_some_and(|record| !out.push(&record, bytes_max));
+                if full {
+                    break;
+                }
+            }
+            out.last = Some(row.key);
         }
-        Ok(found)
+        Ok(!full)
     }
 
     /// The stored records that index rows lead to, with their keys.
@@ -211,22 +212,37 @@ impl Records {
         list: &List<'_>,
         chunk: &[Candidate],
     ) -> Result<Vec<Option<(Key, Value)>>> {
-        let mut values = vec![None; chunk.len()];
+        // One buffer for all of the keys; an id is a part of its row.
+        let rows = chunk.iter().map(|row| row.key.len().max(row.value.len()));
+        let mut buffer =
+            BytesMut::with_capacity(rows.sum::<usize>() + chunk.len() * list.records.len());
+        let mut key_of = |row| {
+            buffer.extend_from_slice(&list.records);
+            buffer.extend_from_slice(row_id(list, row));
+            buffer.split().freeze()
+        };
+        if let [tier] = list.tiers {
+            let wanted: Vec<Key> = chunk.iter().map(key_of).collect();
+            let found = self.core.engine.get_many(*tier, &wanted).await?;
+            let found = wanted.into_iter().zip(found);
+            return Ok(found.map(|(key, value)| Some((key, value?))).collect());
+        }
+        let mut fetched = vec![None; chunk.len()];
         for tier in list.tiers {
             let (mut places, mut wanted) = (Vec::new(), Vec::new());
-            for (place, candidate) in chunk.iter().enumerate().filter(|(_, c)| c.tier == *tier) {
+            for (place, row) in chunk.iter().enumerate().filter(|(_, c)| c.tier == *tier) {
                 places.push(place);
-                wanted.push(record_key(list, candidate));
+                wanted.push(key_of(row));
             }
             if wanted.is_empty() {
                 continue;
             }
             let found = self.core.engine.get_many(*tier, &wanted).await?;
             for ((place, key), value) in places.into_iter().zip(wanted).zip(found) {
-                values[place] = value.map(|value| (key, value));
+                fetched[place] = value.map(|value| (key, value));
             }
         }
-        Ok(values)
+        Ok(fetched)
     }
 
     /// An index that was dropped while it was read may have lost rows under the
@@ -273,22 +289,22 @@ impl Records {
 }
 
 /// A row that is the record itself.
-fn own_row(list: &List<'_>, row: &Candidate) -> Result<Option<Record>> {
+fn own_row<'a>(list: &List<'_>, row: &'a Candidate) -> Result<Option<RecordRef<'a>>> {
     let record = record(list, &row.key, &row.value, row.tier)?;
     let by_time = matches!(list.plan.access, Access::CreatedAt { .. });
-    let timely = time_of_record_id(record.id.as_str()) == Some(record.meta.created_at);
+    let timely = time_of_record_id(record.id) == Some(record.meta.created_at);
     Ok((!by_time || timely).then_some(record))
 }
 
 /// A record that an index row led to. Unless nothing changed between the two
 /// reads, it has to have that row still.
-fn indexed(
+fn indexed<'a>(
     list: &List<'_>,
     row: &Candidate,
-    key: &Key,
-    value: &Value,
+    key: &'a Key,
+    value: &'a Value,
     settled: bool,
-) -> Result<Option<Record>> {
+) -> Result<Option<RecordRef<'a>>> {
     let record = record(list, key, value, row.tier)?;
     if settled {
         return Ok(Some(record));
@@ -296,13 +312,14 @@ fn indexed(
     let Access::Index { index, .. } = &list.plan.access else {
         return Ok(Some(record));
     };
-    let data = parse_stored(&record.json)?;
+    let id = RecordId::parse(record.id).map_err(Error::internal)?;
+    let data = parse_stored(record.json)?;
     let rows = rows::of_index(
         &list.access.keys,
         list.entity,
         index,
         row.tier,
-        &record.id,
+        &id,
         &record.meta,
         &data,
     );
@@ -311,14 +328,19 @@ fn indexed(
         .then_some(record))
 }
 
-fn record(list: &List<'_>, key: &Key, value: &Value, tier: Tree) -> Result<Record> {
-    let (meta, json) = codec::decode_record(value)?;
+fn record<'a>(
+    list: &List<'_>,
+    key: &'a Key,
+    value: &'a Value,
+    tier: Tree,
+) -> Result<RecordRef<'a>> {
+    let (meta, json) = codec::split_record(value)?;
     let id = key.get(list.records.len()..).unwrap_or_default();
     let id = std::str::from_utf8(id).ok();
     let id = id
-        .and_then(|id| RecordId::parse(id).ok())
+        .filter(|id| RecordId::accepts(id))
         .ok_or_else(|| Error::internal(format!("a record's key: {key:?}")))?;
-    Ok(Record {
+    Ok(RecordRef {
         id,
         meta,
         tier,
@@ -326,16 +348,15 @@ fn record(list: &List<'_>, key: &Key, value: &Value, tier: Tree) -> Result<Recor
     })
 }
 
-/// The key of the record that an index row leads to: its id stands at the end of
-/// the row's key or, where the index is unique, is its value. Whether it is one is
+/// The id of the record that an index row leads to: it stands at the end of the
+/// row's key or, where the index is unique, is its value. Whether it is one is
 /// seen when the record is there.
-fn record_key(list: &List<'_>, row: &Candidate) -> Key {
+fn row_id<'a>(list: &List<'_>, row: &'a Candidate) -> &'a [u8] {
     let unique = matches!(&list.plan.access, Access::Index { index, .. } if index.unique);
-    let id = match unique {
-        true => &row.value[..],
+    match unique {
+        true => &row.value,
         false => keys::last_bytes(&row.key).unwrap_or_default(),
-    };
-    [&list.records[..], id].concat().into()
+    }
 }
 
 /// The problem of a list that is not answered.

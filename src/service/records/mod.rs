@@ -25,7 +25,7 @@ use bytes::Bytes;
 pub(in crate::service) use idempotency::expiry_of;
 #[cfg(test)]
 pub(in crate::service) use idempotency::stored_until;
-pub use render::Record;
+pub use render::{Record, RecordRef};
 use tokio::sync::OnceCell;
 
 use super::{Core, apps::Apps};

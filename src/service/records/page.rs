@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use serde_json::json;
 
-use super::{Record, candidates::Candidates};
+use super::{RecordRef, candidates::Candidates};
 use crate::store::Key;
 
 /// Bytes of a read unit.
@@ -39,7 +39,7 @@ impl PageOut {
     }
 
     /// Adds a record unless the page is full of bytes; one always fits.
-    pub fn push(&mut self, record: &Record, bytes_max: usize) -> bool {
+    pub fn push(&mut self, record: &RecordRef<'_>, bytes_max: usize) -> bool {
         let before = self.body.len();
         if self.items > 0 {
             self.body.push(b',');

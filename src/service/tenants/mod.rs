@@ -81,7 +81,7 @@ impl Tenants {
         found.ok_or_else(|| missing(tenant))?;
         Ok(TenantAccess {
             keys: TenantKeys::new(&slug),
-            credential: caller.credential(),
+            caller: caller.clone(),
         })
     }
 

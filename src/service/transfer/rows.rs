@@ -90,7 +90,7 @@ pub(super) struct Lines {
 
 impl Lines {
     fn next(&mut self, input: &[u8]) -> (usize, Option<Row>) {
-        let end = input.iter().position(|byte| *byte == b'\n');
+        let end = memchr::memchr(b'\n', input);
         let piece = &input[..end.unwrap_or(input.len())];
         // A carriage return before the line end is not the row's.
         if self.too_long || self.row.len() + piece.len() > self.row_bytes_max + 1 {

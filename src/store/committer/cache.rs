@@ -6,10 +6,14 @@
 //! no hit. So no order of readers and writers shows an old value after a
 //! write was acknowledged, without a lock on the read path.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::{
+    hash::{Hash, Hasher},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+};
 
 use quick_cache::{Equivalent, Weighter, sync::Cache};
 
+use super::generations;
 use crate::store::engine::{Key, Tree, Value};
 
 /// Slots of marks; two keys that share one only cost each other a miss.
@@ -19,15 +23,42 @@ const VALUE_BYTES_MAX: usize = 64 * 1024;
 /// What an entry takes besides its key and value, roughly.
 const ENTRY_BYTES: u64 = 96;
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct CacheKey(Tree, Key);
+/// A key with its hash, which is made once for the mark and for the entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct CacheKey {
+    hash: u64,
+    tree: Tree,
+    key: Key,
+}
 
-#[derive(Hash)]
-struct Borrowed<'a>(Tree, &'a Key);
+struct Borrowed<'a> {
+    hash: u64,
+    tree: Tree,
+    key: &'a Key,
+}
+
+impl<'a> Borrowed<'a> {
+    fn new(tree: Tree, key: &'a Key) -> Self {
+        let hash = generations::hash(&[tree as u8], key);
+        Self { hash, tree, key }
+    }
+}
+
+impl Hash for CacheKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
+
+impl Hash for Borrowed<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
 
 impl Equivalent<CacheKey> for Borrowed<'_> {
     fn equivalent(&self, key: &CacheKey) -> bool {
-        self.0 == key.0 && self.1 == &key.1
+        self.hash == key.hash && self.tree == key.tree && self.key == &key.key
     }
 }
 
@@ -36,12 +67,15 @@ struct Weight;
 
 impl Weighter<CacheKey, (u64, Value)> for Weight {
     fn weight(&self, key: &CacheKey, value: &(u64, Value)) -> u64 {
-        key.1.len() as u64 + value.1.len() as u64 + ENTRY_BYTES
+        key.key.len() as u64 + value.1.len() as u64 + ENTRY_BYTES
     }
 }
 
 /// Allows a value to be put into the cache that was read after it was given.
-pub struct Ticket(u64);
+pub struct Ticket {
+    mark: u64,
+    hash: u64,
+}
 
 /// The cache.
 pub struct RecordCache {
@@ -61,33 +95,43 @@ impl RecordCache {
         }
     }
 
-    fn mark(&self, tree: Tree, key: &[u8]) -> &AtomicU64 {
-        &self.marks[super::generations::slot(&[tree as u8], key, SLOTS)]
+    fn mark(&self, key: &Borrowed<'_>) -> &AtomicU64 {
+        &self.marks[key.hash as usize % SLOTS]
     }
 
     /// The value, or a ticket to put it in after reading it.
     pub fn get(&self, tree: Tree, key: &Key) -> Result<Value, Ticket> {
-        let mark = self.mark(tree, key).load(Ordering::SeqCst);
-        match self.entries.get(&Borrowed(tree, key)) {
+        let key = Borrowed::new(tree, key);
+        let mark = self.mark(&key).load(Ordering::SeqCst);
+        match self.entries.get(&key) {
             Some((marked, value)) if marked == mark && !self.disabled.load(Ordering::SeqCst) => {
                 Ok(value)
             }
-            _ => Err(Ticket(mark)),
+            _ => Err(Ticket {
+                mark,
+                hash: key.hash,
+            }),
         }
     }
 
-    /// Keeps a value that was read with `ticket`.
+    /// Keeps a value that was read with `ticket`, and a copy of its key, which may
+    /// be part of something larger.
     pub fn insert(&self, tree: Tree, key: &Key, value: &Value, ticket: Ticket) {
         if value.len() <= VALUE_BYTES_MAX {
-            self.entries
-                .insert(CacheKey(tree, key.clone()), (ticket.0, value.clone()));
+            let key = CacheKey {
+                hash: ticket.hash,
+                tree,
+                key: Key::copy_from_slice(key),
+            };
+            self.entries.insert(key, (ticket.mark, value.clone()));
         }
     }
 
     /// Says that a key was written; before the write is acknowledged.
     pub fn forget(&self, tree: Tree, key: &Key) {
-        self.mark(tree, key).fetch_add(1, Ordering::SeqCst);
-        self.entries.remove(&Borrowed(tree, key));
+        let key = Borrowed::new(tree, key);
+        self.mark(&key).fetch_add(1, Ordering::SeqCst);
+        self.entries.remove(&key);
     }
 
     /// No hits any more: what a failed write left behind is unknown.

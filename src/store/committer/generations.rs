@@ -6,9 +6,14 @@
 //! a slot only make each other's readers look twice.
 
 use std::{
-    hash::Hasher,
-    sync::atomic::{AtomicU64, Ordering, fence},
+    hash::{BuildHasher as _, Hasher as _},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU64, Ordering, fence},
+    },
 };
+
+use foldhash::fast::RandomState;
 
 const SLOTS: usize = 1 << 12;
 
@@ -24,12 +29,12 @@ impl Generations {
     /// The generation of the family that `key` belongs to.
     pub fn of(&self, key: &[u8]) -> u64 {
         fence(Ordering::SeqCst);
-        self.0[slot(&[], family(key), SLOTS)].load(Ordering::SeqCst)
+        self.0[slot(family(key))].load(Ordering::SeqCst)
     }
 
     /// Marks the families of `keys` as being written; give the answer to [`Self::end`].
     pub fn begin<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Vec<usize> {
-        let mut slots: Vec<_> = keys.map(|key| slot(&[], family(key), SLOTS)).collect();
+        let mut slots: Vec<_> = keys.map(|key| slot(family(key))).collect();
         slots.sort_unstable();
         slots.dedup();
         for slot in &slots {
@@ -57,10 +62,16 @@ fn family(key: &[u8]) -> &[u8] {
     second.map_or(key, |end| &key[..first + 1 + end])
 }
 
-/// One of `slots` places for some bytes.
-pub(super) fn slot(first: &[u8], bytes: &[u8], slots: usize) -> usize {
-    let mut hasher = std::hash::DefaultHasher::new();
+/// A hash of some bytes, the same while the process lives and another in the next.
+pub(super) fn hash(first: &[u8], bytes: &[u8]) -> u64 {
+    static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
+    let mut hasher = SEED.build_hasher();
     hasher.write(first);
     hasher.write(bytes);
-    hasher.finish() as usize % slots
+    hasher.finish()
+}
+
+/// The place of a family among the generations.
+fn slot(family: &[u8]) -> usize {
+    hash(&[], family) as usize % SLOTS
 }

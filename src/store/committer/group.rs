@@ -1,7 +1,8 @@
 //! A group of batches that will be one write of the engine.
 
-use std::{cell::RefCell, collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
+use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
 use super::{CommitterMetrics, CommitterOptions, SEQUENCE_KEY, Shared, Submission};
@@ -9,20 +10,52 @@ use crate::store::engine::{
     Applied, Batch, Condition, Key, Result, StoreError, Tree, Value, Write,
 };
 
-/// Values as they will be.
-type Overlay = HashMap<(Tree, Key), Option<Value>>;
+/// Values by tree and key.
+#[derive(Debug, Clone, Default)]
+pub struct Values([HashMap<Key, Option<Value>, RandomState>; 2]);
+
 type Reply = oneshot::Sender<Result<()>>;
 
 /// Found bytes that a conflict carries.
 const FOUND_BYTES_MAX: usize = 1024;
 
+/// Values above this size are read again rather than kept with the group.
+const BEFORE_BYTES_MAX: usize = 4096;
+
+impl Values {
+    fn get(&self, tree: Tree, key: &[u8]) -> Option<&Option<Value>> {
+        self.0[tree as usize].get(key)
+    }
+
+    fn insert(&mut self, tree: Tree, key: Key, value: Option<Value>) {
+        self.0[tree as usize].insert(key, value);
+    }
+
+    fn extend(&mut self, other: Values) {
+        for (all, more) in self.0.iter_mut().zip(other.0) {
+            all.extend(more);
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.iter().all(HashMap::is_empty)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Tree, &Key, &Option<Value>)> {
+        let of = |tree: Tree| self.0[tree as usize].iter().map(move |(k, v)| (tree, k, v));
+        Tree::ALL.into_iter().flat_map(of)
+    }
+}
+
 /// A group that is being gathered.
 pub struct Group<'a> {
     shared: &'a Shared,
-    in_flight: Arc<Overlay>,
-    overlay: Overlay,
-    /// Bytes of values as they were before the group, of keys that were looked at.
-    before: RefCell<HashMap<(Tree, Key), usize>>,
+    /// What the group before writes, as far as that is not on disk yet.
+    in_flight: Arc<Values>,
+    /// What this group writes.
+    written: Values,
+    /// What was there before the group, of keys that were looked at and are not large.
+    before: Values,
     replies: Vec<Reply>,
     refusals: Vec<(Reply, StoreError)>,
     /// Batches that were looked at, also those refused.
@@ -56,13 +89,12 @@ pub struct Prepared {
 
 impl<'a> Group<'a> {
     /// An empty group behind the one `in_flight`.
-    pub fn new(shared: &'a Shared, in_flight: Arc<Overlay>, sequence: u64) -> Self {
-        let overlay = Overlay::new();
+    pub fn new(shared: &'a Shared, in_flight: Arc<Values>, sequence: u64) -> Self {
         Self {
             shared,
             in_flight,
-            overlay,
-            before: RefCell::default(),
+            written: Values::default(),
+            before: Values::default(),
             replies: Vec::new(),
             refusals: Vec::new(),
             seen: 0,
@@ -101,7 +133,7 @@ impl<'a> Group<'a> {
         match self.check(&batch).and_then(|()| self.stage(&batch)) {
             Ok(staged) => {
                 self.bytes += bytes;
-                self.overlay.extend(staged);
+                self.written.extend(staged);
                 self.replies.push(reply);
                 self.sequence += u64::from(!batch.writes.is_empty());
                 None
@@ -122,13 +154,16 @@ impl<'a> Group<'a> {
         let StoreError::Conflict { index, .. } = error else {
             return false;
         };
-        batch.expectations.get(*index).is_some_and(|expectation| {
-            let at = (expectation.tree, expectation.key.clone());
-            self.overlay.contains_key(&at) || self.in_flight.contains_key(&at)
+        batch.expectations.get(*index).is_some_and(|expected| {
+            let unwritten = [&self.written, &*self.in_flight];
+            let mut found = unwritten
+                .iter()
+                .map(|v| v.get(expected.tree, &expected.key));
+            found.any(|value| value.is_some())
         })
     }
 
-    fn check(&self, batch: &Batch) -> Result<()> {
+    fn check(&mut self, batch: &Batch) -> Result<()> {
         for (index, expectation) in batch.expectations.iter().enumerate() {
             let found = self.value(expectation.tree, &expectation.key)?;
             if !expectation.condition.holds(found.as_deref()) {
@@ -143,19 +178,16 @@ impl<'a> Group<'a> {
     }
 
     /// The batch's writes as values; all or nothing of them is then kept.
-    fn stage(&self, batch: &Batch) -> Result<Overlay> {
-        let mut staged = Overlay::with_capacity(batch.writes.len());
+    fn stage(&mut self, batch: &Batch) -> Result<Values> {
+        let mut staged = Values::default();
         for write in &batch.writes {
             match write {
                 Write::Put { tree, key, value } => {
-                    staged.insert((*tree, key.clone()), Some(value.clone()));
+                    staged.insert(*tree, key.clone(), Some(value.clone()));
                 }
-                Write::Delete { tree, key } => {
-                    staged.insert((*tree, key.clone()), None);
-                }
+                Write::Delete { tree, key } => staged.insert(*tree, key.clone(), None),
                 Write::Add { tree, key, delta } => {
-                    let at = (*tree, key.clone());
-                    let now = match staged.get(&at) {
+                    let now = match staged.get(*tree, key) {
                         Some(value) => value.clone(),
                         None => self.value(*tree, key)?,
                     };
@@ -163,7 +195,7 @@ impl<'a> Group<'a> {
                         .checked_add(*delta)
                         .ok_or_else(|| StoreError::Corrupt("a counter overflows".into()))?;
                     let value = (sum != 0).then(|| Value::copy_from_slice(&sum.to_le_bytes()));
-                    staged.insert(at, value);
+                    staged.insert(*tree, key.clone(), value);
                 }
             }
         }
@@ -171,57 +203,56 @@ impl<'a> Group<'a> {
     }
 
     /// A key's value when all that is admitted so far will be written.
-    fn value(&self, tree: Tree, key: &Key) -> Result<Option<Value>> {
-        let at = (tree, key.clone());
-        if let Some(value) = self.overlay.get(&at) {
+    fn value(&mut self, tree: Tree, key: &Key) -> Result<Option<Value>> {
+        let known = self.written.get(tree, key);
+        if let Some(value) = known.or_else(|| self.before.get(tree, key)) {
             return Ok(value.clone());
         }
-        let value = match self.in_flight.get(&at) {
+        let value = match self.in_flight.get(tree, key) {
             Some(value) => value.clone(),
             None => self.shared.look_up(tree, key)?,
         };
-        let bytes = value.as_ref().map_or(0, Value::len);
-        self.before.borrow_mut().insert(at, bytes);
+        if value
+            .as_ref()
+            .is_none_or(|value| value.len() <= BEFORE_BYTES_MAX)
+        {
+            self.before.insert(tree, key.clone(), value.clone());
+        }
         Ok(value)
     }
 
-    /// Adds the change sequence, where anything changed; answers its value.
-    pub fn finish(&mut self) -> u64 {
-        if !self.overlay.is_empty() {
-            let value = Value::copy_from_slice(&self.sequence.to_le_bytes());
-            let at = (Tree::Hot, Key::from_static(SEQUENCE_KEY.as_bytes()));
-            self.before.get_mut().insert(at.clone(), value.len());
-            self.overlay.insert(at, Some(value));
+    /// The group as the applier takes it, and what the next group sees of it: its
+    /// values and the change sequence. A group that writes nothing leaves the one
+    /// before in sight.
+    pub fn finish(mut self) -> (Prepared, Arc<Values>, u64) {
+        let mut writes = Vec::new();
+        let mut in_sight = self.in_flight;
+        if !self.written.is_empty() {
+            let sequence = Value::copy_from_slice(&self.sequence.to_le_bytes());
+            let key = Key::from_static(SEQUENCE_KEY.as_bytes());
+            self.before
+                .insert(Tree::Hot, key.clone(), Some(sequence.clone()));
+            self.written.insert(Tree::Hot, key, Some(sequence));
+            let before = &self.before;
+            writes.extend(self.written.iter().map(|(tree, key, value)| {
+                Applied {
+                    tree,
+                    key: key.clone(),
+                    value: value.clone(),
+                    replaced_bytes: before
+                        .get(tree, key)
+                        .map(|value| value.as_ref().map_or(0, Value::len)),
+                }
+            }));
+            writes.sort_unstable_by(|a, b| (a.tree, &a.key).cmp(&(b.tree, &b.key)));
+            in_sight = Arc::new(self.written);
         }
-        self.sequence
-    }
-
-    /// What the next group sees of this one. A group that writes nothing leaves
-    /// the one before in sight.
-    pub fn overlay(&self) -> Arc<Overlay> {
-        if self.overlay.is_empty() {
-            self.in_flight.clone()
-        } else {
-            Arc::new(self.overlay.clone())
-        }
-    }
-
-    /// The group as the applier takes it.
-    pub fn into_prepared(self) -> Prepared {
-        let before = self.before.into_inner();
-        let writes = self.overlay.into_iter().map(|(at, value)| Applied {
-            replaced_bytes: before.get(&at).copied(),
-            tree: at.0,
-            key: at.1,
-            value,
-        });
-        let mut writes: Vec<_> = writes.collect();
-        writes.sort_unstable_by(|a, b| (a.tree, &a.key).cmp(&(b.tree, &b.key)));
-        Prepared {
+        let prepared = Prepared {
             writes,
             replies: self.replies,
             refusals: self.refusals,
             bytes: self.bytes,
-        }
+        };
+        (prepared, in_sight, self.sequence)
     }
 }

@@ -48,16 +48,18 @@ impl CommitterMetrics {
         self.conflicts.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn read_keys(&self, keys: u64) {
+    /// Keys that were got, and how many of them from the record cache.
+    pub(super) fn reads(&self, keys: u64, hits: u64) {
         self.keys_read.fetch_add(keys, Relaxed);
+        for (counter, times) in [(&self.cache_hits, hits), (&self.cache_misses, keys - hits)] {
+            if times > 0 {
+                counter.fetch_add(times, Relaxed);
+            }
+        }
     }
 
-    pub(super) fn cache(&self, hit: bool) {
-        let counter = if hit {
-            &self.cache_hits
-        } else {
-            &self.cache_misses
-        };
-        counter.fetch_add(1, Relaxed);
+    /// Rows of a scan.
+    pub(super) fn scanned(&self, rows: u64) {
+        self.keys_read.fetch_add(rows, Relaxed);
     }
 }

@@ -17,7 +17,6 @@ mod metrics;
 mod queue;
 
 use std::{
-    collections::HashMap,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     thread::JoinHandle,
@@ -164,7 +163,7 @@ impl Drop for Committed {
 impl Shared {
     /// The first thread.
     fn prepare_groups(&self, mut sequence: u64) {
-        let mut in_flight: Arc<HashMap<(Tree, Key), Option<Value>>> = Arc::default();
+        let mut in_flight: Arc<group::Values> = Arc::default();
         loop {
             let mut group = Group::new(self, in_flight.clone(), sequence);
             loop {
@@ -180,9 +179,9 @@ impl Shared {
                     Next::Closed => return,
                 }
             }
-            sequence = group.finish();
-            in_flight = group.overlay();
-            self.queue.hand_over(group.into_prepared());
+            let (prepared, in_sight, reached) = group.finish();
+            (in_flight, sequence) = (in_sight, reached);
+            self.queue.hand_over(prepared);
         }
     }
 
@@ -252,16 +251,24 @@ impl Shared {
         Ok(())
     }
 
-    /// A key's value for a reader.
-    fn read(&self, tree: Tree, key: &Key) -> Result<Option<Value>> {
+    /// The values of some keys for a reader.
+    fn read_many(&self, tree: Tree, keys: &[Key]) -> Result<Vec<Option<Value>>> {
+        let mut hits = 0;
+        let values = keys.iter().map(|key| self.read(tree, key, &mut hits));
+        let values = values.collect::<Result<_>>();
+        self.metrics.reads(keys.len() as u64, hits);
+        values
+    }
+
+    /// A key's value for a reader; adds to `hits` where the cache has it.
+    fn read(&self, tree: Tree, key: &Key, hits: &mut u64) -> Result<Option<Value>> {
         let ticket = match self.cache.get(tree, key) {
             Ok(value) => {
-                self.metrics.cache(true);
+                *hits += 1;
                 return Ok(Some(value));
             }
             Err(ticket) => ticket,
         };
-        self.metrics.cache(false);
         let value = self.engine.get(tree, key)?;
         if let Some(value) = &value {
             self.cache.insert(tree, key, value, ticket);
@@ -304,18 +311,19 @@ fn check_limits(batch: &Batch) -> Result<()> {
 #[async_trait]
 impl Engine for Committed {
     async fn get(&self, tree: Tree, key: &Key) -> Result<Option<Value>> {
-        self.shared.metrics.read_keys(1);
-        self.shared.read(tree, key)
+        let mut hits = 0;
+        let value = self.shared.read(tree, key, &mut hits);
+        self.shared.metrics.reads(1, hits);
+        value
     }
 
     async fn get_many(&self, tree: Tree, keys: &[Key]) -> Result<Vec<Option<Value>>> {
-        self.shared.metrics.read_keys(keys.len() as u64);
-        keys.iter().map(|key| self.shared.read(tree, key)).collect()
+        self.shared.read_many(tree, keys)
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Page> {
         let page = self.shared.engine.scan(scan)?;
-        self.shared.metrics.read_keys(page.rows.len() as u64);
+        self.shared.metrics.scanned(page.rows.len() as u64);
         Ok(page)
     }
 

@@ -28,10 +28,17 @@ struct State {
     waiting_bytes: usize,
     prepared: Option<Prepared>,
     applying: bool,
+    /// So many batches have to wait before the preparing thread, which sleeps, is
+    /// woken for them; 0 while it does not sleep.
+    woken_at: usize,
     closed: bool,
     /// The preparing thread has ended; nothing more will be handed over.
     drained: bool,
 }
+
+/// While a group is being written there is time: the preparing thread is woken for
+/// so many batches at once, not for each one.
+const WAKE_FOR: usize = 8;
 
 /// The queue.
 pub struct Queue {
@@ -89,8 +96,11 @@ impl Queue {
         }
         state.waiting_bytes = bytes;
         state.waiting.push_back(submission);
+        let wakes = state.waiting.len() == state.woken_at;
         drop(state);
-        self.preparer.notify_one();
+        if wakes {
+            self.preparer.notify_one();
+        }
         Ok(())
     }
 
@@ -117,10 +127,16 @@ impl Queue {
                 self.applier.notify_one();
                 return Next::Closed;
             }
+            // One that does not fit waits for the next group, whatever comes behind it.
+            state.woken_at = match free {
+                true => 1,
+                false => state.waiting.len() + WAKE_FOR,
+            };
             state = self
                 .preparer
                 .wait(state)
                 .unwrap_or_else(PoisonError::into_inner);
+            state.woken_at = 0;
         }
     }
 

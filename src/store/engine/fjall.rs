@@ -70,7 +70,7 @@ impl Fjall {
                 true => row.into_inner().map_err(io)?,
                 false => (row.key().map_err(io)?, [].into()),
             };
-            Ok(Some((copied(&key), copied(&value))))
+            Ok(Some((key, copied(&value))))
         })
     }
 

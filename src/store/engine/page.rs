@@ -2,6 +2,8 @@
 
 use std::ops::Bound;
 
+use bytes::BytesMut;
+
 use super::{Key, Order, Page, Result, Scan, Value};
 
 impl Scan {
@@ -32,10 +34,10 @@ impl Scan {
 
 /// The page of `scan` out of the rows within its bounds, in ascending order. `read`
 /// gives a row's key and value, or nothing where it has gone meanwhile.
-pub fn page_of<R>(
+pub fn page_of<R, K: AsRef<[u8]>>(
     scan: &Scan,
     mut rows: impl DoubleEndedIterator<Item = R>,
-    read: impl Fn(R) -> Result<Option<(Key, Value)>>,
+    read: impl Fn(R) -> Result<Option<(K, Value)>>,
 ) -> Result<Page> {
     let mut page = PageBuilder::new(scan);
     loop {
@@ -50,7 +52,7 @@ pub fn page_of<R>(
             return Ok(page.more());
         }
         if let Some((key, value)) = read(row)? {
-            page.push(key, value);
+            page.push_copied(key.as_ref(), value);
         }
     }
 }
@@ -58,6 +60,8 @@ pub fn page_of<R>(
 /// Gathers rows until a page is full.
 pub struct PageBuilder {
     page: Page,
+    /// Keys are copied next to each other.
+    keys: BytesMut,
     limit: usize,
     bytes_left: usize,
 }
@@ -68,6 +72,7 @@ impl PageBuilder {
         let rows = Vec::with_capacity(scan.limit.min(512));
         Self {
             page: Page { rows, next: None },
+            keys: BytesMut::new(),
             limit: scan.limit,
             bytes_left: scan.bytes_max,
         }
@@ -76,6 +81,18 @@ impl PageBuilder {
     /// Whether no further row belongs on the page. The first row always does.
     pub fn is_full(&self) -> bool {
         !self.page.rows.is_empty() && (self.page.rows.len() >= self.limit || self.bytes_left == 0)
+    }
+
+    /// Adds a row with a copy of its key.
+    pub fn push_copied(&mut self, key: &[u8], value: Value) {
+        if self.keys.capacity() < key.len() {
+            // Neighbours' keys are of a size, so this is about the rest of the page.
+            let rows = self.page.rows.capacity() - self.page.rows.len();
+            self.keys = BytesMut::with_capacity(key.len() * rows.max(1));
+        }
+        self.keys.extend_from_slice(key);
+        let key = self.keys.split().freeze();
+        self.push(key, value);
     }
 
     /// Adds a row.

@@ -192,7 +192,7 @@ pub fn last_segment(key: &[u8]) -> Option<RecordId> {
 
 /// What stands where [`last_segment`] looks, whether or not it is an id.
 pub fn last_bytes(key: &[u8]) -> Option<&[u8]> {
-    let start = key.iter().rposition(|byte| *byte == b'#')? + 1;
+    let start = memchr::memrchr(b'#', key)? + 1;
     Some(&key[start..])
 }
 

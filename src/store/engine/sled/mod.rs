@@ -228,7 +228,7 @@ impl Sled {
                 true => self.whole(tree, &key, stored)?,
                 false => Some(Value::new()),
             };
-            Ok(value.map(|value| (Key::copy_from_slice(&key), value)))
+            Ok(value.map(|value| (key, value)))
         })
     }
 
