@@ -13,6 +13,9 @@ use crate::service::{Code, Error};
 /// a connection for years with a byte now and then.
 const BYTES_PER_SECOND_MIN: u64 = 1024;
 
+/// Set aside at once where a body says that it is at least as long.
+const BODY_BYTES_USUAL: usize = 16 << 10;
+
 /// The whole body. One over `limits.body_bytes_max` is refused at once, by its
 /// `Content-Length` or when the limit is passed; one whose next part does not come
 /// within `server.body_timeout_ms`, or which comes slower than 1 KiB a second for
@@ -29,7 +32,10 @@ pub async fn read(
     if announced.is_some_and(|bytes| bytes > max as u64) {
         return Err(too_large(max));
     }
-    let mut body = BytesMut::new();
+    let mut body = BytesMut::with_capacity(announced.map_or(0, |bytes| {
+        // A promise is no reason to set aside much.
+        usize::try_from(bytes).unwrap_or(0).min(BODY_BYTES_USUAL)
+    }));
     let started = Instant::now();
     while let Some(part) = next(app, &mut payload).await? {
         if body.len() + part.len() > max {

@@ -84,7 +84,11 @@ impl<'a> Stager<'a> {
         let state = self.state;
         let entity = state.entity(&operation.entity)?;
         let key = self.access.keys.record(&entity.name, &target.id);
-        let stored = self.core.engine.get(TIER, &key).await?;
+        // Under an id that was made a moment ago nothing is; the commit checks it.
+        let stored = match target.made {
+            Some(_) => None,
+            None => self.core.engine.get(TIER, &key).await?,
+        };
         let before = match stored {
             Some(value) => Some(self.version(entity, target, value)?),
             None => None,

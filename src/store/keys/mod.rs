@@ -68,32 +68,32 @@ impl TenantKeys {
 
     /// The tenant's own row among the installation's.
     pub fn tenant_row(&self) -> Key {
-        format!("{TENANTS}{}", self.slug).into()
+        joined(&[TENANTS, &self.slug])
     }
 
     /// What every key of the tenant begins with.
     pub fn everything(&self) -> Key {
-        format!("{}#", self.slug).into()
+        joined(&[&self.slug, "#"])
     }
 
     /// A record.
     pub fn record(&self, entity: &EntityName, id: &RecordId) -> Key {
-        format!("{}#{entity}#{id}", self.slug).into()
+        joined(&[&self.slug, "#", entity.as_str(), "#", id.as_str()])
     }
 
     /// What every record of an entity begins with; the id follows.
     pub fn records(&self, entity: &EntityName) -> Key {
-        format!("{}#{entity}#", self.slug).into()
+        joined(&[&self.slug, "#", entity.as_str(), "#"])
     }
 
     /// What every index row of an entity begins with.
     pub fn all_indexes(&self, entity: &EntityName) -> Key {
-        format!("{}#{entity}@", self.slug).into()
+        joined(&[&self.slug, "#", entity.as_str(), "@"])
     }
 
     /// What every row of an index begins with; the values follow.
     pub fn index(&self, entity: &EntityName, index: &IndexName) -> Key {
-        format!("{}#{entity}@{index}#", self.slug).into()
+        joined(&[&self.slug, "#", entity.as_str(), "@", index.as_str(), "#"])
     }
 
     /// A row of an index; `None` where it would be longer than a key may be.
@@ -116,35 +116,54 @@ impl TenantKeys {
     /// What every counter of an entity and its indexes begins with.
     pub fn counters(&self, entity: &EntityName) -> [Key; 2] {
         [
-            format!("{}#~count#{entity}#", self.slug).into(),
-            format!("{}#~count#{entity}@", self.slug).into(),
+            joined(&[&self.slug, "#~count#", entity.as_str(), "#"]),
+            joined(&[&self.slug, "#~count#", entity.as_str(), "@"]),
         ]
     }
 
     /// What every counter of the tenant begins with.
     pub fn all_counters(&self) -> Key {
-        format!("{}#~count#", self.slug).into()
+        joined(&[&self.slug, "#~count#"])
     }
 
     /// A counter of an entity.
     pub fn count(&self, entity: &EntityName, tier: Tree, what: Counted) -> Key {
-        format!(
-            "{}#~count#{entity}#{}#{}",
-            self.slug,
-            tier.name(),
-            what.name()
-        )
-        .into()
+        let (tier, what) = (tier.name(), what.name());
+        joined(&[
+            &self.slug,
+            "#~count#",
+            entity.as_str(),
+            "#",
+            tier,
+            "#",
+            what,
+        ])
     }
 
     /// What every counter of an index begins with.
     pub fn index_counters(&self, entity: &EntityName, index: &IndexName) -> Key {
-        format!("{}#~count#{entity}@{index}#", self.slug).into()
+        joined(&[
+            &self.slug,
+            "#~count#",
+            entity.as_str(),
+            "@",
+            index.as_str(),
+            "#",
+        ])
     }
 
     /// What every counter of an index in one tier begins with; the values follow.
     pub fn tier_counters(&self, entity: &EntityName, index: &IndexName, tier: Tree) -> Key {
-        format!("{}#~count#{entity}@{index}#{}#", self.slug, tier.name()).into()
+        joined(&[
+            &self.slug,
+            "#~count#",
+            entity.as_str(),
+            "@",
+            index.as_str(),
+            "#",
+            tier.name(),
+            "#",
+        ])
     }
 
     /// The counter of an index for the values of all its fields but the last;
@@ -163,18 +182,23 @@ impl TenantKeys {
 
     /// A remembered answer to a request with an `Idempotency-Key`.
     pub fn idempotency(&self, hash: &str) -> Key {
-        format!("{}#~idem#{hash}", self.slug).into()
+        joined(&[&self.slug, "#~idem#", hash])
     }
 
     /// What an API key is, by its id.
     pub fn api_key(&self, id: &str) -> Key {
-        format!("{}#~key#{id}", self.slug).into()
+        joined(&[&self.slug, "#~key#", id])
     }
 
     /// What every API key of the tenant begins with.
     pub fn api_keys(&self) -> Key {
-        format!("{}#~key#", self.slug).into()
+        joined(&[&self.slug, "#~key#"])
     }
+}
+
+/// Every key is made of pieces put side by side, several for each request.
+fn joined(pieces: &[&str]) -> Key {
+    pieces.concat().into()
 }
 
 fn append_values(key: &mut Vec<u8>, values: &[IndexValue]) {
@@ -198,7 +222,7 @@ pub fn last_bytes(key: &[u8]) -> Option<&[u8]> {
 
 /// A tenant.
 pub fn tenant(slug: &TenantSlug) -> Key {
-    format!("~#tenant#{slug}").into()
+    joined(&[TENANTS, slug.as_str()])
 }
 
 /// What every tenant's row begins with; the slug follows.
@@ -209,12 +233,12 @@ pub const TENANT_COUNT: &str = "~#count#tenants";
 
 /// Whose an API key is, by the hex SHA-256 of its secret.
 pub fn api_key_by_hash(hash: &str) -> Key {
-    format!("~#key#{hash}").into()
+    joined(&["~#key#", hash])
 }
 
 /// An operator, by email address in lower case.
 pub fn operator(email: &str) -> Key {
-    format!("~#operator#{email}").into()
+    joined(&[OPERATORS, email])
 }
 
 /// What every operator's row begins with.
@@ -222,7 +246,7 @@ pub const OPERATORS: &str = "~#operator#";
 
 /// A session, by the hex SHA-256 of its token.
 pub fn session(hash: &str) -> Key {
-    format!("~#session#{hash}").into()
+    joined(&[SESSIONS, hash])
 }
 
 /// What every session's row begins with.

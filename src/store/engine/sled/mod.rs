@@ -147,8 +147,10 @@ impl Sled {
 
     /// Adds one write to a batch, with the removal of the pieces it replaces.
     fn stage(&self, batch: &mut Batch, write: &Applied) -> Result<()> {
-        // What fits one piece never was several.
-        let was_whole = write.replaced_bytes.is_some_and(split::is_inline);
+        // What fits one piece never was several; nor was anything where no value
+        // was ever split.
+        let was_whole = write.replaced_bytes.is_some_and(split::is_inline)
+            || self.write_id.load(Ordering::Relaxed) == 0;
         if !was_whole
             && let Some(old) = self.tree(write.tree).get(&write.key).map_err(io)?
             && let Head::Split { write_id, bytes } = split::head(&old)?
