@@ -19,6 +19,34 @@ impl Numbers {
     }
 }
 
+/// A minute of the last month that tickets are opened in.
+#[derive(Debug, Clone, Copy)]
+pub struct Minute {
+    /// From 1.
+    pub day: usize,
+    /// The hour.
+    pub hour: usize,
+    /// The minute.
+    pub minute: usize,
+}
+
+impl Minute {
+    /// One of forty thousand.
+    pub fn any(numbers: &mut Numbers) -> Self {
+        Self {
+            day: numbers.below(28) + 1,
+            hour: numbers.below(24),
+            minute: numbers.below(60),
+        }
+    }
+
+    /// As a timestamp, with this between date and time.
+    pub fn text(self, between: char) -> String {
+        let Self { day, hour, minute } = self;
+        format!("2026-12-{day:02}{between}{hour:02}:{minute:02}:00.000Z")
+    }
+}
+
 const WORDS: [&str; 24] = [
     "printer",
     "invoice",

@@ -5,7 +5,7 @@ use std::{cell::RefCell, rc::Rc, time::Duration};
 use anyhow::{Context as _, Result};
 
 use crate::{
-    data::{Numbers, patch, ticket},
+    data::{Minute, Numbers, patch, ticket},
     load::{self, Maker, Report},
     subject::{Requests, Running},
 };
@@ -22,8 +22,12 @@ pub enum Load {
     Get,
     /// Patches tickets at random.
     Update,
-    /// Lists 50 by (status, date), another tenant's each time.
+    /// Lists 50 by (status, date), another tenant's each time and before another
+    /// date, so that no page repeats.
     List,
+    /// Lists the newest 50 by (status, date), another tenant's each time, as a
+    /// page that is looked at again and again.
+    FirstPage,
     /// Reads, lists and writes over all tenants; half of the connections are one
     /// noisy tenant's. What is reported are the other tenants'.
     Mixed,
@@ -31,9 +35,10 @@ pub enum Load {
 
 impl Load {
     /// All, in the order in which they are run: what grows the data comes last.
-    pub const ALL: [Load; 5] = [
+    pub const ALL: [Load; 6] = [
         Load::Get,
         Load::List,
+        Load::FirstPage,
         Load::Update,
         Load::Mixed,
         Load::Create,
@@ -46,6 +51,7 @@ impl Load {
             Load::Get => "get",
             Load::Update => "update",
             Load::List => "list of 50",
+            Load::FirstPage => "first page of 50",
             Load::Mixed => "mixed, quiet tenants",
         }
     }
@@ -129,7 +135,7 @@ fn maker(
         let now = match load {
             Load::Mixed => match numbers.below(20) {
                 0..12 => Load::Get,
-                12..16 => Load::List,
+                12..16 => Load::FirstPage,
                 16..18 => Load::Update,
                 _ => Load::Create,
             },
@@ -137,7 +143,8 @@ fn maker(
         };
         match now {
             Load::Get => requests.get(out, tenant, id),
-            Load::List => requests.list(out, tenant),
+            Load::List => requests.list(out, tenant, Some(Minute::any(&mut numbers))),
+            Load::FirstPage => requests.list(out, tenant, None),
             Load::Update => requests.update(out, tenant, id, &patch(&mut numbers)),
             Load::Create | Load::Mixed => requests.create(out, tenant, &ticket(&mut numbers)),
         }

@@ -143,6 +143,11 @@ impl Metrics {
                 "Reads that went to the engine.",
                 &store.cache_misses,
             ),
+            (
+                "store_page_cache_hits_total",
+                "Pages of index rows answered from the page cache.",
+                &store.page_hits,
+            ),
         ] {
             add("counter", name, help, read(counter));
         }

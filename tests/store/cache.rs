@@ -1,11 +1,11 @@
-//! The record cache never shows what is no more.
+//! The caches never show what is no more.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use tenantry::store::{Batch, Tree};
+use tenantry::store::{Batch, Order, Scan, Tree};
 
 use crate::bench::*;
 
@@ -94,5 +94,100 @@ async fn hits_and_misses_are_counted() {
         engine.commit(put("k", b"2")).await.unwrap();
         assert_eq!(get(&engine, "k").await.unwrap(), b"2");
         assert_eq!(hits() - before, 4, "{}", bench.name);
+    }
+}
+
+/// The rows of one index, newest first, as a list reads them.
+fn first_page(limit: usize) -> Scan {
+    Scan {
+        order: Order::Descending,
+        limit,
+        bytes_max: 1 << 20,
+        ..Scan::prefix(Tree::Hot, key("acme#ticket@by_status#open#"))
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_index_rows_is_kept_until_its_family_changes() {
+    for bench in engines() {
+        let engine = bench.engine();
+        for n in 0..9 {
+            let row = format!("acme#ticket@by_status#open#{n}");
+            engine.commit(put(&row, b"")).await.unwrap();
+        }
+        let metrics = bench.store.metrics.clone();
+        let hits = || metrics.page_hits.load(Ordering::SeqCst);
+        let first = engine.scan(&first_page(4)).await.unwrap();
+        let again = engine.scan(&first_page(4)).await.unwrap();
+        assert_eq!((first, hits()), (again.clone(), 1), "{}", bench.name);
+        // The next page, another limit and the other direction are other pages.
+        let next = Scan {
+            after: again.next.clone(),
+            ..first_page(4)
+        };
+        assert_ne!(engine.scan(&next).await.unwrap(), again);
+        assert_eq!(engine.scan(&first_page(5)).await.unwrap().rows.len(), 5);
+        let ascending = Scan {
+            order: Order::Ascending,
+            ..first_page(4)
+        };
+        assert_ne!(engine.scan(&ascending).await.unwrap(), again);
+        assert_eq!(hits(), 1, "{}", bench.name);
+        // A neighbour's write leaves the page where it is, one of its own does not.
+        engine
+            .commit(put("acme2#ticket@by_status#open#z", b""))
+            .await
+            .unwrap();
+        assert_eq!(engine.scan(&first_page(4)).await.unwrap(), again);
+        assert_eq!(hits(), 2, "{}", bench.name);
+        engine
+            .commit(put("acme#ticket@by_status#open#z", b""))
+            .await
+            .unwrap();
+        let now = engine.scan(&first_page(4)).await.unwrap();
+        assert!(now.rows[0].0.ends_with(b"z"), "{}", bench.name);
+        assert_eq!(hits(), 2, "{}", bench.name);
+        // Rows that belong to several families are read each time.
+        for _ in 0..2 {
+            let all = Scan::prefix(Tree::Hot, key("acme"));
+            assert_eq!(engine.scan(&all).await.unwrap().rows.len(), 11);
+        }
+        assert_eq!(hits(), 2, "{}", bench.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn no_page_is_older_than_an_acknowledged_write() {
+    const ROUNDS: u64 = 300;
+    for bench in engines() {
+        let acknowledged = Arc::new(AtomicU64::new(0));
+        let readers: Vec<_> = (0..3)
+            .map(|_| {
+                let (engine, acknowledged) = (bench.engine(), acknowledged.clone());
+                tokio::spawn(async move {
+                    loop {
+                        let known = latest(&acknowledged);
+                        let page = engine.scan(&first_page(4)).await.unwrap();
+                        let newest = page.rows.first().map_or(0, |(key, _)| {
+                            let digits = std::str::from_utf8(&key[key.len() - 6..]).unwrap();
+                            digits.parse::<u64>().unwrap()
+                        });
+                        assert!(newest >= known, "{newest} after {known}");
+                        if known == ROUNDS {
+                            return;
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                })
+            })
+            .collect();
+        for round in 1..=ROUNDS {
+            let row = format!("acme#ticket@by_status#open#{round:06}");
+            bench.engine().commit(put(&row, b"")).await.unwrap();
+            acknowledged.store(round, Ordering::SeqCst);
+        }
+        for reader in readers {
+            reader.await.unwrap();
+        }
     }
 }

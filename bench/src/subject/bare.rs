@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{Requests, Running, Subject};
 use crate::{
-    data::{Numbers, ticket},
+    data::{Minute, Numbers, ticket},
     http::write_request,
     process::{Process, free_address},
 };
@@ -59,7 +59,7 @@ impl Requests for Api {
         write_request(out, "PATCH", &path, "token", patch.as_bytes());
     }
 
-    fn list(&self, out: &mut Vec<u8>, _tenant: usize) {
+    fn list(&self, out: &mut Vec<u8>, _tenant: usize, _before: Option<Minute>) {
         let path = format!("{RECORDS}?status=open&order=-opened_at&limit=50");
         write_request(out, "GET", &path, "token", b"");
     }

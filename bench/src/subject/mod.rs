@@ -14,6 +14,7 @@ pub use pocketbase::PocketBase;
 pub use tenantry::Tenantry;
 
 use crate::{
+    data::Minute,
     http::{Connection, write_request},
     load::runtime,
     process::Process,
@@ -27,8 +28,9 @@ pub trait Requests {
     fn get(&self, out: &mut Vec<u8>, tenant: usize, id: &str);
     /// Patches a ticket.
     fn update(&self, out: &mut Vec<u8>, tenant: usize, id: &str, patch: &str);
-    /// Lists a tenant's 50 newest open tickets.
-    fn list(&self, out: &mut Vec<u8>, tenant: usize);
+    /// Lists a tenant's 50 newest open tickets; those opened before a minute of a
+    /// day, where one is given.
+    fn list(&self, out: &mut Vec<u8>, tenant: usize, before: Option<Minute>);
 }
 
 /// A started subject.

@@ -12,6 +12,7 @@ use anyhow::{Result, bail};
 
 use super::{Requests, Running, Setup, Subject, text};
 use crate::{
+    data::Minute,
     http::write_request,
     process::{Process, free_address},
 };
@@ -103,9 +104,13 @@ impl Requests for Api {
         write_request(out, "PATCH", &path, &self.token, patch.as_bytes());
     }
 
-    fn list(&self, out: &mut Vec<u8>, tenant: usize) {
+    fn list(&self, out: &mut Vec<u8>, tenant: usize, before: Option<Minute>) {
+        // A date is stored, and compared, with a space between day and time.
+        let before = before.map_or_else(String::new, |minute| {
+            format!("%26%26opened_at%3C%27{}%27", minute.text('+'))
+        });
         let path = format!(
-            "/api/collections/ticket/records?perPage=50&skipTotal=1&sort=-opened_at&filter=(tenant=%27{}%27%26%26status=%27open%27)",
+            "/api/collections/ticket/records?perPage=50&skipTotal=1&sort=-opened_at&filter=(tenant=%27{}%27%26%26status=%27open%27{before})",
             tenant_name(tenant)
         );
         write_request(out, "GET", &path, &self.token, b"");

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::{Requests, Running, Setup, Subject, text};
 use crate::{
+    data::Minute,
     http::write_request,
     process::{Process, free_address},
 };
@@ -156,9 +157,12 @@ impl Requests for Api {
         write_request(out, "PATCH", &path, &self.keys[tenant], patch.as_bytes());
     }
 
-    fn list(&self, out: &mut Vec<u8>, tenant: usize) {
+    fn list(&self, out: &mut Vec<u8>, tenant: usize, before: Option<Minute>) {
+        let before = before.map_or_else(String::new, |minute| {
+            format!("&opened_at[lt]={}", minute.text('T'))
+        });
         let path = format!(
-            "/v1/tenants/{}/records/ticket?status=open&order=-opened_at&limit=50",
+            "/v1/tenants/{}/records/ticket?status=open&order=-opened_at&limit=50{before}",
             slug(tenant)
         );
         write_request(out, "GET", &path, &self.keys[tenant], b"");

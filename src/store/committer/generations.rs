@@ -29,12 +29,12 @@ impl Generations {
     /// The generation of the family that `key` belongs to.
     pub fn of(&self, key: &[u8]) -> u64 {
         fence(Ordering::SeqCst);
-        self.0[slot(family(key))].load(Ordering::SeqCst)
+        self.0[slot(Self::family(key))].load(Ordering::SeqCst)
     }
 
     /// Marks the families of `keys` as being written; give the answer to [`Self::end`].
     pub fn begin<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Vec<usize> {
-        let mut slots: Vec<_> = keys.map(|key| slot(family(key))).collect();
+        let mut slots: Vec<_> = keys.map(|key| slot(Self::family(key))).collect();
         slots.sort_unstable();
         slots.dedup();
         for slot in &slots {
@@ -43,23 +43,23 @@ impl Generations {
         slots
     }
 
+    /// A key's first two segments, without what ends the second.
+    pub fn family(key: &[u8]) -> &[u8] {
+        let Some(first) = key.iter().position(|b| *b == b'#') else {
+            return key;
+        };
+        let second = key[first + 1..]
+            .iter()
+            .position(|b| matches!(b, b'#' | b'@'));
+        second.map_or(key, |end| &key[..first + 1 + end])
+    }
+
     /// The writing is over.
     pub fn end(&self, slots: &[usize]) {
         for slot in slots {
             self.0[*slot].fetch_add(1, Ordering::SeqCst);
         }
     }
-}
-
-/// A key's first two segments, without what ends the second.
-fn family(key: &[u8]) -> &[u8] {
-    let Some(first) = key.iter().position(|b| *b == b'#') else {
-        return key;
-    };
-    let second = key[first + 1..]
-        .iter()
-        .position(|b| matches!(b, b'#' | b'@'));
-    second.map_or(key, |end| &key[..first + 1 + end])
 }
 
 /// A hash of some bytes, the same while the process lives and another in the next.

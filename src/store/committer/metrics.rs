@@ -26,6 +26,8 @@ pub struct CommitterMetrics {
     pub cache_hits: AtomicU64,
     /// Reads that went to the engine.
     pub cache_misses: AtomicU64,
+    /// Pages of index rows answered from the page cache.
+    pub page_hits: AtomicU64,
 }
 
 impl CommitterMetrics {
@@ -58,8 +60,11 @@ impl CommitterMetrics {
         }
     }
 
-    /// Rows of a scan.
-    pub(super) fn scanned(&self, rows: u64) {
+    /// Rows of a scan, and whether the page cache had them.
+    pub(super) fn scanned(&self, rows: u64, hit: bool) {
         self.keys_read.fetch_add(rows, Relaxed);
+        if hit {
+            self.page_hits.fetch_add(1, Relaxed);
+        }
     }
 }

@@ -14,6 +14,7 @@ mod cache;
 mod generations;
 mod group;
 mod metrics;
+mod pages;
 mod queue;
 
 use std::{
@@ -31,6 +32,7 @@ use self::{
     cache::RecordCache,
     generations::Generations,
     group::Group,
+    pages::PageCache,
     queue::{Next, Queue},
 };
 use super::engine::{
@@ -52,7 +54,7 @@ pub struct CommitterOptions {
     pub queue_batches: usize,
     /// Bytes of the batches that may wait.
     pub queue_bytes: usize,
-    /// Bytes of the record cache.
+    /// Bytes of the record cache and, out of these, of the page cache.
     pub cache_bytes: u64,
 }
 
@@ -68,6 +70,9 @@ impl Default for CommitterOptions {
     }
 }
 
+/// The page cache has this part of what the caches have.
+const PAGES_PART: u64 = 8;
+
 /// A batch on its way and where its answer goes.
 struct Submission {
     batch: Batch,
@@ -81,6 +86,7 @@ struct Shared {
     options: CommitterOptions,
     queue: Queue,
     cache: RecordCache,
+    pages: PageCache,
     generations: Generations,
     metrics: Arc<CommitterMetrics>,
     /// Why writes stopped.
@@ -110,7 +116,8 @@ impl Committed {
             engine,
             options,
             queue: Queue::new(options.queue_batches, options.queue_bytes),
-            cache: RecordCache::new(options.cache_bytes),
+            cache: RecordCache::new(options.cache_bytes - options.cache_bytes / PAGES_PART),
+            pages: PageCache::new(options.cache_bytes / PAGES_PART),
             generations: Generations::new(),
             metrics: Arc::default(),
             failed: OnceLock::new(),
@@ -322,8 +329,15 @@ impl Engine for Committed {
     }
 
     async fn scan(&self, scan: &Scan) -> Result<Page> {
-        let page = self.shared.engine.scan(scan)?;
-        self.shared.metrics.scanned(page.rows.len() as u64);
+        let Shared {
+            engine,
+            pages,
+            generations,
+            metrics,
+            ..
+        } = &*self.shared;
+        let (page, hit) = pages.get_or_read(scan, generations, |scan| engine.scan(scan))?;
+        metrics.scanned(page.rows.len() as u64, hit);
         Ok(page)
     }
 

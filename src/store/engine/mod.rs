@@ -56,7 +56,7 @@ impl Tree {
 }
 
 /// The direction of a scan.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Order {
     /// Ascending keys.
     #[default]
@@ -67,7 +67,7 @@ pub enum Order {
 
 /// A bounded read of neighbouring keys: `start <= key < end`, past `after` in
 /// the scan's direction.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Scan {
     /// The tree to read.
     pub tree: Tree,
