@@ -5,19 +5,16 @@
 //! given only if nothing of its entity was written between the two reads (the
 //! generations tell), or if it still has that row.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{
-    RecordRef, Records,
+    Records,
     candidates::{Candidate, Candidates, ROWS_AT_ONCE},
-    document::parse_stored,
     page::PageOut,
-    rows,
 };
 use crate::{
-    base::time_of_record_id,
     domain::{
-        Entity, IndexName, RecordId, TenantSlug,
+        Entity, IndexName, TenantSlug,
         cursor::{Cursor, fingerprint},
         query::{
             Access, CountPlan, ListRequest, Plan, PlanError, TierChoice, created_at_suggestion,
@@ -25,26 +22,23 @@ use crate::{
         },
     },
     service::{Code, Error, Result, TenantAccess, apps::AppState, counts},
-    store::{
-        Key, Tree, Value, codec,
-        keys::{self, Counted},
-    },
+    store::{Key, Tree, keys::Counted},
 };
 
 /// Records fetched at once through index rows.
 const RECORDS_AT_ONCE: usize = 16;
 
 /// What a list is about.
-struct List<'a> {
-    access: &'a TenantAccess,
-    entity: &'a Entity,
-    request: &'a ListRequest,
-    plan: Plan,
+pub(super) struct List<'a> {
+    pub access: &'a TenantAccess,
+    pub entity: &'a Entity,
+    pub request: &'a ListRequest,
+    pub plan: Plan,
     /// What every row's key begins with.
-    prefix: Key,
+    pub prefix: Key,
     /// What every record's key begins with; the id follows.
-    records: Key,
-    tiers: &'static [Tree],
+    pub records: Key,
+    pub tiers: &'static [Tree],
 }
 
 impl Records {
@@ -179,7 +173,9 @@ impl Records {
         if !matches!(list.plan.access, Access::Index { .. }) {
             for row in chunk {
                 out.records_read += 1;
-                full = own_row(list, &row)?.is_some_and(|record| !out.push(&record, bytes_max));
+                full = list
+                    .own_row(&row)?
+                    .is_some_and(|record| !out.push(&record, bytes_max));
                 if full {
                     break;
                 }
@@ -187,7 +183,7 @@ impl Records {
             }
             return Ok(!full);
         }
-        let fetched = self.fetch(list, &chunk).await?;
+        let fetched = list.fetch(&*self.core.engine, &chunk).await?;
         let generation = self.core.engine.generation(&list.prefix);
         for (row, fetched) in chunk.into_iter().zip(fetched) {
             if let Some((key, value)) = fetched {
@@ -195,7 +191,8 @@ impl Records {
                 out.bytes_read += key.len() + value.len();
                 let settled =
                     row.generation.is_some_and(|g| g % 2 == 0) && row.generation == generation;
-                full = indexed(list, &row, &key, &value, settled)?
+                full = list
+                    .indexed(&row, &key, &value, settled)?
                     .is_some_and(|record| !out.push(&record, bytes_max));
                 if full {
                     break;
@@ -204,45 +201,6 @@ impl Records {
             out.last = Some(row.key);
         }
         Ok(!full)
-    }
-
-    /// The stored records that index rows lead to, with their keys.
-    async fn fetch(
-        &self,
-        list: &List<'_>,
-        chunk: &[Candidate],
-    ) -> Result<Vec<Option<(Key, Value)>>> {
-        // One buffer for all of the keys; an id is a part of its row.
-        let rows = chunk.iter().map(|row| row.key.len().max(row.value.len()));
-        let mut buffer =
-            BytesMut::with_capacity(rows.sum::<usize>() + chunk.len() * list.records.len());
-        let mut key_of = |row| {
-            buffer.extend_from_slice(&list.records);
-            buffer.extend_from_slice(row_id(list, row));
-            buffer.split().freeze()
-        };
-        if let [tier] = list.tiers {
-            let wanted: Vec<Key> = chunk.iter().map(key_of).collect();
-            let found = self.core.engine.get_many(*tier, &wanted).await?;
-            let found = wanted.into_iter().zip(found);
-            return Ok(found.map(|(key, value)| Some((key, value?))).collect());
-        }
-        let mut fetched = vec![None; chunk.len()];
-        for tier in list.tiers {
-            let (mut places, mut wanted) = (Vec::new(), Vec::new());
-            for (place, row) in chunk.iter().enumerate().filter(|(_, c)| c.tier == *tier) {
-                places.push(place);
-                wanted.push(key_of(row));
-            }
-            if wanted.is_empty() {
-                continue;
-            }
-            let found = self.core.engine.get_many(*tier, &wanted).await?;
-            for ((place, key), value) in places.into_iter().zip(wanted).zip(found) {
-                fetched[place] = value.map(|value| (key, value));
-            }
-        }
-        Ok(fetched)
     }
 
     /// An index that was dropped while it was read may have lost rows under the
@@ -285,77 +243,6 @@ impl Records {
             };
         }
         Ok(Some(sum))
-    }
-}
-
-/// A row that is the record itself.
-fn own_row<'a>(list: &List<'_>, row: &'a Candidate) -> Result<Option<RecordRef<'a>>> {
-    let record = record(list, &row.key, &row.value, row.tier)?;
-    let by_time = matches!(list.plan.access, Access::CreatedAt { .. });
-    let timely = time_of_record_id(record.id) == Some(record.meta.created_at);
-    Ok((!by_time || timely).then_some(record))
-}
-
-/// A record that an index row led to. Unless nothing changed between the two
-/// reads, it has to have that row still.
-fn indexed<'a>(
-    list: &List<'_>,
-    row: &Candidate,
-    key: &'a Key,
-    value: &'a Value,
-    settled: bool,
-) -> Result<Option<RecordRef<'a>>> {
-    let record = record(list, key, value, row.tier)?;
-    if settled {
-        return Ok(Some(record));
-    }
-    let Access::Index { index, .. } = &list.plan.access else {
-        return Ok(Some(record));
-    };
-    let id = RecordId::parse(record.id).map_err(Error::internal)?;
-    let data = parse_stored(record.json)?;
-    let rows = rows::of_index(
-        &list.access.keys,
-        list.entity,
-        index,
-        row.tier,
-        &id,
-        &record.meta,
-        &data,
-    );
-    Ok(rows
-        .is_ok_and(|rows| rows.contains_key(&row.key))
-        .then_some(record))
-}
-
-fn record<'a>(
-    list: &List<'_>,
-    key: &'a Key,
-    value: &'a Value,
-    tier: Tree,
-) -> Result<RecordRef<'a>> {
-    let (meta, json) = codec::split_record(value)?;
-    let id = key.get(list.records.len()..).unwrap_or_default();
-    let id = std::str::from_utf8(id).ok();
-    let id = id
-        .filter(|id| RecordId::accepts(id))
-        .ok_or_else(|| Error::internal(format!("a record's key: {key:?}")))?;
-    Ok(RecordRef {
-        id,
-        meta,
-        tier,
-        json,
-    })
-}
-
-/// The id of the record that an index row leads to: it stands at the end of the
-/// row's key or, where the index is unique, is its value. Whether it is one is
-/// seen when the record is there.
-fn row_id<'a>(list: &List<'_>, row: &'a Candidate) -> &'a [u8] {
-    let unique = matches!(&list.plan.access, Access::Index { index, .. } if index.unique);
-    match unique {
-        true => &row.value,
-        false => keys::last_bytes(&row.key).unwrap_or_default(),
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! `write.rs` drives one write until it is committed or refused, `stage.rs` turns
 //! operations into one batch, `rows.rs` knows the index rows of a record,
-//! `list.rs` answers a query from one range of rows that `candidates.rs` reads.
+//! `list.rs` answers a query from one range of rows that `candidates.rs` reads and
+//! whose records `listed.rs` finds.
 
 mod candidates;
 mod conditions;
@@ -10,6 +11,7 @@ mod cursor_secret;
 mod document;
 mod idempotency;
 mod list;
+mod listed;
 mod page;
 mod read;
 mod render;

@@ -155,11 +155,8 @@ impl<'a> Group<'a> {
             return false;
         };
         batch.expectations.get(*index).is_some_and(|expected| {
-            let unwritten = [&self.written, &*self.in_flight];
-            let mut found = unwritten
-                .iter()
-                .map(|v| v.get(expected.tree, &expected.key));
-            found.any(|value| value.is_some())
+            let is_in = |values: &Values| values.get(expected.tree, &expected.key).is_some();
+            is_in(&self.written) || is_in(&self.in_flight)
         })
     }
 

@@ -1,11 +1,11 @@
 //! One committer for every embedded engine.
 //!
-//! Two threads. The first prepares: it takes waiting batches, checks their
-//! expectations against the engine as it will be when the group before is
-//! written, and gathers those that hold into a group. The second applies: one
-//! engine batch and one sync for the group, then every batch of it is answered.
-//! While group n syncs, group n+1 is prepared, and it is handed over the moment
-//! the second thread is free.
+//! Two threads that take turns. One prepares: it takes waiting batches, checks
+//! their expectations against the engine as it will be when the group before is
+//! written, and gathers those that hold into a group. Meanwhile the other applies
+//! the group before: one engine batch and one sync for it, then every batch of it
+//! is answered. The moment nothing is being applied, the one that prepared applies
+//! what it has, and the other one prepares: a group never changes threads.
 //!
 //! What follows from the order of commits is owned here: the record cache, the
 //! generations by which readers know that nothing changed, and the change sequence.
@@ -19,7 +19,7 @@ mod queue;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     thread::JoinHandle,
     time::Instant,
 };
@@ -31,7 +31,7 @@ use tokio::sync::oneshot;
 use self::{
     cache::RecordCache,
     generations::Generations,
-    group::Group,
+    group::{Group, Prepared, Values},
     pages::PageCache,
     queue::{Next, Queue},
 };
@@ -81,6 +81,14 @@ struct Submission {
     reply: oneshot::Sender<Result<()>>,
 }
 
+/// What a group is prepared on.
+struct Position {
+    /// What the group that is being applied writes.
+    in_flight: Arc<Values>,
+    /// The change sequence behind it.
+    sequence: u64,
+}
+
 struct Shared {
     engine: Arc<dyn Embedded>,
     options: CommitterOptions,
@@ -89,6 +97,8 @@ struct Shared {
     pages: PageCache,
     generations: Generations,
     metrics: Arc<CommitterMetrics>,
+    /// Held by the thread that prepares.
+    position: Mutex<Position>,
     /// Why writes stopped.
     failed: OnceLock<String>,
 }
@@ -120,24 +130,20 @@ impl Committed {
             pages: PageCache::new(options.cache_bytes / PAGES_PART),
             generations: Generations::new(),
             metrics: Arc::default(),
+            position: Mutex::new(Position {
+                in_flight: Arc::default(),
+                sequence,
+            }),
             failed: OnceLock::new(),
         });
-        let spawn = |name: &str, work: fn(&Shared, u64)| {
+        let spawn = |number: usize| {
             let shared = shared.clone();
             std::thread::Builder::new()
-                .name(name.into())
-                .spawn(move || work(&shared, sequence))
+                .name(format!("committer-{number}"))
+                .spawn(move || shared.commit_groups())
                 .map_err(|error| StoreError::Open(format!("no thread for the committer: {error}")))
         };
-        let threads = vec![
-            spawn("commit-prepare", |shared, sequence| {
-                let ended = catch_unwind(AssertUnwindSafe(|| shared.prepare_groups(sequence)));
-                if ended.is_err() {
-                    shared.give_up();
-                }
-            })?,
-            spawn("commit-apply", |shared, _| shared.apply_groups())?,
-        ];
+        let threads = (0..2).map(spawn).collect::<Result<_>>()?;
         Ok(Self {
             shared,
             threads: Mutex::new(threads),
@@ -152,7 +158,7 @@ impl Committed {
     /// Takes no further batch, writes those that wait, and ends the threads.
     pub fn close(&self) {
         self.shared.queue.close();
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut threads = lock(&self.threads);
         for thread in threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the committer panicked");
@@ -168,28 +174,51 @@ impl Drop for Committed {
 }
 
 impl Shared {
-    /// The first thread.
-    fn prepare_groups(&self, mut sequence: u64) {
-        let mut in_flight: Arc<group::Values> = Arc::default();
-        loop {
-            let mut group = Group::new(self, in_flight.clone(), sequence);
-            loop {
-                match self.queue.next(group.room(&self.options)) {
-                    Next::Batch(submission) => {
-                        if let Some(refused) = group.admit(submission, &self.metrics) {
-                            let (reply, error) = refused;
-                            // The writer may have gone away; nothing to tell it then.
-                            let _ = reply.send(Err(error));
-                        }
-                    }
-                    Next::HandOver => break,
-                    Next::Closed => return,
-                }
-            }
-            let (prepared, in_sight, reached) = group.finish();
-            (in_flight, sequence) = (in_sight, reached);
-            self.queue.hand_over(prepared);
+    /// What both threads do.
+    fn commit_groups(&self) {
+        while let Some(group) = self.prepare() {
+            self.settle(group);
+            self.queue.applied();
         }
+    }
+
+    /// The next group, when it is its turn to be applied; `None` at the end.
+    fn prepare(&self) -> Option<Prepared> {
+        let mut position = lock(&self.position);
+        match catch_unwind(AssertUnwindSafe(|| self.gather(&position))) {
+            Ok(gathered) => {
+                let (prepared, reached) = gathered?;
+                *position = reached;
+                Some(prepared)
+            }
+            // Before the other thread takes over.
+            Err(_) => {
+                self.give_up();
+                None
+            }
+        }
+    }
+
+    fn gather(&self, position: &Position) -> Option<(Prepared, Position)> {
+        let mut group = Group::new(self, position.in_flight.clone(), position.sequence);
+        loop {
+            match self.queue.next(group.room(&self.options)) {
+                Next::Batch(submission) => {
+                    if let Some((reply, error)) = group.admit(submission, &self.metrics) {
+                        // The writer may have gone away; nothing to tell it then.
+                        let _ = reply.send(Err(error));
+                    }
+                }
+                Next::Apply => break,
+                Next::Closed => return None,
+            }
+        }
+        let (prepared, in_flight, sequence) = group.finish();
+        let reached = Position {
+            in_flight,
+            sequence,
+        };
+        Some((prepared, reached))
     }
 
     /// The engine panicked while it was asked: nobody may wait for a thread that
@@ -206,26 +235,23 @@ impl Shared {
         }
     }
 
-    /// The second thread.
-    fn apply_groups(&self) {
-        while let Some(group) = self.queue.take_prepared() {
-            let answer = self.apply(&group);
-            if answer.is_ok() && !group.writes.is_empty() {
-                self.metrics.written(group.replies.len(), group.bytes);
-            }
-            self.metrics.waiting(self.queue.waiting());
-            // A writer may have gone away; nothing to tell it then.
-            for reply in group.replies {
-                let _ = reply.send(answer.clone());
-            }
-            for (reply, refusal) in group.refusals {
-                let _ = reply.send(answer.clone().and(Err(refusal)));
-            }
-            self.queue.applied();
+    /// Applies a group and answers those who wait for it.
+    fn settle(&self, group: Prepared) {
+        let answer = self.apply(&group);
+        if answer.is_ok() && !group.writes.is_empty() {
+            self.metrics.written(group.replies.len(), group.bytes);
+        }
+        self.metrics.waiting(self.queue.waiting());
+        // A writer may have gone away; nothing to tell it then.
+        for reply in group.replies {
+            let _ = reply.send(answer.clone());
+        }
+        for (reply, refusal) in group.refusals {
+            let _ = reply.send(answer.clone().and(Err(refusal)));
         }
     }
 
-    fn apply(&self, group: &group::Prepared) -> Result<()> {
+    fn apply(&self, group: &Prepared) -> Result<()> {
         if let Some(reason) = self.failed.get() {
             return Err(StoreError::ReadOnly(reason.clone()));
         }
@@ -291,6 +317,10 @@ impl Shared {
             Err(_) => self.engine.get(tree, key),
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Refuses what no engine has to take.

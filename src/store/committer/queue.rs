@@ -1,23 +1,20 @@
 //! The queue between writers and the committer's two threads: one lock, so that
-//! "a batch waits" and "the applier is free" are seen together.
+//! "a batch waits" and "nothing is being applied" are seen together.
 
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{
-    Submission,
-    group::{Prepared, Room},
-};
+use super::{Submission, group::Room};
 use crate::store::engine::{Result, StoreError};
 
 /// What the preparing thread does next.
 pub enum Next {
     /// Admits this batch.
     Batch(Submission),
-    /// Hands its group over: the applier is free.
-    HandOver,
+    /// Applies its group: nothing else is being applied, from now on that is.
+    Apply,
     /// Ends.
     Closed,
 }
@@ -26,14 +23,11 @@ pub enum Next {
 struct State {
     waiting: VecDeque<Submission>,
     waiting_bytes: usize,
-    prepared: Option<Prepared>,
     applying: bool,
     /// So many batches have to wait before the preparing thread, which sleeps, is
     /// woken for them; 0 while it does not sleep.
     woken_at: usize,
     closed: bool,
-    /// The preparing thread has ended; nothing more will be handed over.
-    drained: bool,
 }
 
 /// While a group is being written there is time: the preparing thread is woken for
@@ -44,7 +38,6 @@ const WAKE_FOR: usize = 8;
 pub struct Queue {
     state: Mutex<State>,
     preparer: Condvar,
-    applier: Condvar,
     batches_max: usize,
     bytes_max: usize,
 }
@@ -73,7 +66,6 @@ impl Queue {
         Self {
             state: Mutex::default(),
             preparer: Condvar::new(),
-            applier: Condvar::new(),
             batches_max,
             bytes_max,
         }
@@ -110,27 +102,25 @@ impl Queue {
     }
 
     /// Waits for what the preparing thread does next. A group goes on growing
-    /// while the applier is busy, until it is full.
+    /// while another is being applied, until it is full.
     pub fn next(&self, room: Room) -> Next {
         let empty = matches!(room, Room::Any);
         let mut state = self.lock();
         loop {
-            let free = !state.applying && state.prepared.is_none();
             if let Some(submission) = state.pop(room) {
                 return Next::Batch(submission);
             }
-            if free && !empty {
-                return Next::HandOver;
+            if !state.applying && !empty {
+                state.applying = true;
+                return Next::Apply;
             }
             if state.closed && empty && state.waiting.is_empty() {
-                state.drained = true;
-                self.applier.notify_one();
                 return Next::Closed;
             }
             // One that does not fit waits for the next group, whatever comes behind it.
-            state.woken_at = match free {
-                true => 1,
-                false => state.waiting.len() + WAKE_FOR,
+            state.woken_at = match state.applying {
+                true => state.waiting.len() + WAKE_FOR,
+                false => 1,
             };
             state = self
                 .preparer
@@ -140,42 +130,16 @@ impl Queue {
         }
     }
 
-    /// Gives a group to the applier, which is free.
-    pub fn hand_over(&self, group: Prepared) {
-        self.lock().prepared = Some(group);
-        self.applier.notify_one();
-    }
-
-    /// Waits for a group; `None` when no more will come.
-    pub fn take_prepared(&self) -> Option<Prepared> {
-        let mut state = self.lock();
-        loop {
-            if let Some(group) = state.prepared.take() {
-                state.applying = true;
-                return Some(group);
-            }
-            if state.drained {
-                return None;
-            }
-            state = self
-                .applier
-                .wait(state)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// The group taken last is answered.
+    /// A group is applied and answered.
     pub fn applied(&self) {
         self.lock().applying = false;
         self.preparer.notify_one();
     }
 
-    /// Takes no further batch and hands nothing more over; gives those that wait.
+    /// Takes no further batch; gives those that wait.
     pub fn abandon(&self) -> Vec<Submission> {
         let mut state = self.lock();
         state.closed = true;
-        state.drained = true;
-        self.applier.notify_one();
         state.waiting_bytes = 0;
         state.waiting.drain(..).collect()
     }
