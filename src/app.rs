@@ -5,8 +5,9 @@ use std::sync::Arc;
 use crate::{
     base::Clock,
     config::Config,
+    jobs::metrics::JobMetrics,
     service::{
-        Core, Result,
+        Core, Error, Result,
         apps::Apps,
         auth::Auth,
         check::Check,
@@ -14,6 +15,7 @@ use crate::{
         operators::Operators,
         passwords::Passwords,
         records::Records,
+        runs::Runs,
         tenants::Tenants,
         transfer::Transfer,
     },
@@ -40,6 +42,10 @@ pub struct App {
     pub operators: Arc<Operators>,
     /// Records.
     pub records: Arc<Records>,
+    /// Runs of jobs.
+    pub runs: Arc<Runs>,
+    /// What is counted of jobs.
+    pub job_metrics: Arc<JobMetrics>,
     /// Tenants.
     pub tenants: Arc<Tenants>,
     /// Import and export.
@@ -60,7 +66,10 @@ impl App {
         let key_cache = Arc::new(KeyCache::default());
         let keys = Arc::new(Keys::new(core.clone(), key_cache.clone()));
         let tenants = Arc::new(Tenants::new(core.clone(), key_cache));
+        let job_metrics = JobMetrics::new().map_err(Error::internal)?;
         Ok(Self {
+            runs: Arc::new(Runs::new(core.clone(), apps.clone(), &config.jobs)),
+            job_metrics: Arc::new(job_metrics),
             auth: Arc::new(Auth::new(
                 core.clone(),
                 &config.auth,

@@ -55,6 +55,9 @@ pub enum Command {
     /// Operators: the people who run this installation
     #[command(subcommand)]
     Operator(Operator),
+    /// Jobs and their runs
+    #[command(subcommand)]
+    Job(Job),
     /// Read records from NDJSON or CSV into one tenant or many
     Import(Import),
     /// Write a tenant's records as NDJSON, which import reads again
@@ -157,7 +160,7 @@ pub enum Tenant {
         /// Its slug
         tenant: String,
     },
-    /// Change a tenant: name=, timezone=, locale=, meta.KEY= (nothing after meta.KEY= removes it)
+    /// Change a tenant: name=, timezone=, locale=, weight=, meta.KEY= (nothing after meta.KEY= removes it)
     Set {
         /// Its slug
         tenant: String,
@@ -247,6 +250,130 @@ pub struct Person {
     /// Read the password from standard input's first line
     #[arg(long)]
     pub password_stdin: bool,
+}
+
+/// `tenantry job`
+#[derive(Debug, Subcommand)]
+pub enum Job {
+    /// List the jobs that the app file declares
+    List,
+    /// Show a job
+    Show {
+        /// Its name
+        job: String,
+    },
+    /// Queue runs now
+    Run {
+        /// The job
+        job: String,
+        #[command(flatten)]
+        whom: Whom,
+        /// Wait until they are over; exit status 1 where one did not succeed
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Queue the schedule's slots of a range of dates, where they have no run yet
+    Backfill {
+        /// The job
+        job: String,
+        #[command(flatten)]
+        whom: Whom,
+        /// The first moment: RFC 3339, or a date (midnight UTC)
+        #[arg(long, value_name = "TIME")]
+        from: String,
+        /// The first moment behind the range
+        #[arg(long, value_name = "TIME")]
+        to: String,
+    },
+    /// List runs, those queued last first
+    Runs {
+        /// Of this job
+        #[arg(long)]
+        job: Option<String>,
+        /// Of this tenant; ~ is the installation
+        #[arg(long, short)]
+        tenant: Option<String>,
+        /// queued, running, succeeded, failed, timed_out, cancelled, skipped or dead
+        #[arg(long)]
+        state: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Print a run and its log
+    Log {
+        /// The run, as runs shows it
+        run: String,
+        /// Go on until the run is over
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Cancel a run
+    Cancel {
+        /// The run
+        run: String,
+    },
+    /// Have a run that did not succeed wait for another attempt, from its checkpoint
+    Retry {
+        /// The run
+        #[arg(required_unless_present = "all", conflicts_with = "all")]
+        run: Option<String>,
+        /// All runs of this job in the state of --state
+        #[arg(long, value_name = "JOB")]
+        all: Option<String>,
+        /// Which runs --all means
+        #[arg(long, default_value = "dead", requires = "all")]
+        state: String,
+    },
+    /// Pause a job, a tenant's jobs, a tenant's job, or everything
+    Pause {
+        /// The job
+        job: Option<String>,
+        /// For this tenant only
+        #[arg(long, short)]
+        tenant: Option<String>,
+        /// Everything
+        #[arg(long, conflicts_with_all = ["job", "tenant"], required_unless_present_any = ["job", "tenant"])]
+        everything: bool,
+        /// Why
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// End a pause
+    Resume {
+        /// The job
+        job: Option<String>,
+        /// For this tenant only
+        #[arg(long, short)]
+        tenant: Option<String>,
+        /// Everything
+        #[arg(long, conflicts_with_all = ["job", "tenant"], required_unless_present_any = ["job", "tenant"])]
+        everything: bool,
+    },
+    /// List what is paused
+    Pauses,
+    /// Print what a tenant's receiver checks a webhook's signatures with
+    Secret {
+        /// The job
+        job: String,
+        /// The tenant
+        tenant: String,
+        /// Make a new one; the one before signs too for a day
+        #[arg(long)]
+        rotate: bool,
+    },
+}
+
+/// For whom.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Whom {
+    /// For this tenant; may be repeated
+    #[arg(long, short)]
+    pub tenant: Vec<String>,
+    /// For everybody that the job is for
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// `tenantry import`

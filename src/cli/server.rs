@@ -21,7 +21,7 @@ use crate::{
     base::{Lock, SystemClock, socket},
     config::Config,
     http::server::{Listeners, Stopper, start},
-    jobs::background::Background,
+    jobs::{background::Background, engine::Engine},
     store::{self, CommitterOptions, DiskEngine, OpenStore, StoreOptions},
 };
 
@@ -117,9 +117,22 @@ async fn run(
         anyhow!("the server cannot start: {error} {cause}")
     })?);
     let upkeep = Background::start(app.core.clone(), app.apps.clone(), app.tenants.clone());
+    // A command that serves itself is no place for jobs.
+    let jobs = match listeners.tcp {
+        Some(_) => Some(Engine::start(
+            app.runs.clone(),
+            app.records.clone(),
+            app.apps.clone(),
+            app.job_metrics.clone(),
+        )?),
+        None => None,
+    };
     let running = start(app.clone(), listeners)?;
     ready(running.stopper());
     let served = running.server.await;
+    if let Some(jobs) = jobs {
+        jobs.stop().await;
+    }
     upkeep.stop().await;
     closing.close();
     Ok(served?)

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use super::reader::Reader;
 use super::sources::{Sources, gather};
-use super::{Auth, Config, ConfigProblem, Cors, Limits, Log, LogFormat, Server, StoreConfig};
+use super::{Auth, Config, ConfigProblem, Cors, Jobs, Limits, Log, LogFormat, Server, StoreConfig};
 
 /// The engines that `[store] engine` can name.
 const ENGINES: [&str; 3] = ["auto", "sled", "fjall"];
@@ -36,15 +36,19 @@ impl Config {
             store: store(reader),
             limits: limits(reader),
             auth: auth(reader),
+            jobs: jobs(reader),
             cors: cors(reader),
             log: log(reader),
         }
     }
 }
 
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
 fn server(r: &mut Reader) -> Server {
     let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let workers = r.integer("server.workers", 0, 0..=1024);
     Server {
         listen: r.text_as(
@@ -52,7 +56,7 @@ fn server(r: &mut Reader) -> Server {
             listen,
             "an address and a port such as \"127.0.0.1:8080\"",
         ),
-        workers: if workers == 0 { cores } else { workers },
+        workers: if workers == 0 { cores() } else { workers },
         request_timeout_ms: r.integer("server.request_timeout_ms", 5_000, 100..=DAY_MS),
         body_timeout_ms: r.integer("server.body_timeout_ms", 30_000, 100..=DAY_MS),
         keep_alive_s: r.integer("server.keep_alive_s", 15, 1..=3_600),
@@ -134,6 +138,27 @@ fn auth(r: &mut Reader) -> Auth {
         );
     }
     auth
+}
+
+fn jobs(r: &mut Reader) -> Jobs {
+    Jobs {
+        cpu_slots: match r.integer("jobs.cpu_slots", 0, 0..=1_024) {
+            0 => cores(),
+            slots => slots,
+        },
+        io_slots: r.integer("jobs.io_slots", 64, 1..=10_000),
+        running_per_tenant_max: r.integer("jobs.running_per_tenant_max", 1, 1..=1_000),
+        queued_per_tenant_max: r.integer("jobs.queued_per_tenant_max", 100_000, 1..=10_000_000),
+        missed_window_hours: r.integer("jobs.missed_window_hours", 24, 0..=8_760),
+        pause_after_failures: r.integer("jobs.pause_after_failures", 10, 0..=10_000),
+        grace_s: r.integer("jobs.grace_s", 10, 0..=3_600),
+        lease_s: r.integer("jobs.lease_s", 30, 5..=3_600),
+        history_runs: r.integer("jobs.history_runs", 20, 1..=10_000),
+        history_days: r.integer("jobs.history_days", 7, 1..=3_650),
+        history_failure_days: r.integer("jobs.history_failure_days", 30, 1..=3_650),
+        log_bytes_max: r.integer("jobs.log_bytes_max", 64 << 10, 1 << 10..=256 << 10),
+        allow_private_addresses: r.boolean("jobs.allow_private_addresses", false),
+    }
 }
 
 fn cors(r: &mut Reader) -> Cors {

@@ -39,6 +39,8 @@ pub struct Config {
     pub limits: Limits,
     /// Sessions and passwords.
     pub auth: Auth,
+    /// How much runs at once, and what is kept of it.
+    pub jobs: Jobs,
     /// Which other origins may call from a browser.
     pub cors: Cors,
     /// What is logged and how.
@@ -121,6 +123,37 @@ pub struct Auth {
     pub login_delay_ms_first: u64,
     /// The longest such wait.
     pub login_delay_ms_max: u64,
+}
+
+/// `[jobs]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Jobs {
+    /// Runs that work at once; never 0 here (0 in the file means one for each core).
+    pub cpu_slots: usize,
+    /// Runs that wait for a network at once.
+    pub io_slots: usize,
+    /// Runs of one tenant at once.
+    pub running_per_tenant_max: usize,
+    /// Runs that one tenant may have waiting.
+    pub queued_per_tenant_max: usize,
+    /// How late a missed slot may still run.
+    pub missed_window_hours: u64,
+    /// Failed runs in a row after which a job is paused for a tenant; 0 is never.
+    pub pause_after_failures: u32,
+    /// How long runs may go on after SIGTERM.
+    pub grace_s: u64,
+    /// How long a process may be silent before its runs are taken over.
+    pub lease_s: u64,
+    /// Runs that succeeded, were cancelled or skipped: kept of each job and tenant.
+    pub history_runs: usize,
+    /// And for how long.
+    pub history_days: u64,
+    /// How long failed runs are kept, up to ten times `history_runs`.
+    pub history_failure_days: u64,
+    /// A run's log.
+    pub log_bytes_max: usize,
+    /// Whether webhooks may go to private addresses and over plain HTTP.
+    pub allow_private_addresses: bool,
 }
 
 /// `[cors]`

@@ -56,6 +56,22 @@ impl Reader {
         }
     }
 
+    /// `true` or `false`.
+    pub fn boolean(&mut self, key: &'static str, default: bool) -> bool {
+        let Some((value, origin)) = self.take(key) else {
+            return default;
+        };
+        let read = match &value {
+            Raw::Boolean(read) => Some(*read),
+            Raw::Given(text) => text.to_str().and_then(|text| text.parse().ok()),
+            _ => None,
+        };
+        read.unwrap_or_else(|| {
+            let message = format!("expected true or false, found {}", describe(&value));
+            self.wrong(origin, key, message, default)
+        })
+    }
+
     /// Text that `parse` understands; `expected` completes "expected ...".
     pub fn parsed<T>(
         &mut self,
@@ -189,6 +205,7 @@ fn describe(value: &Raw) -> String {
     match value {
         Raw::Text(text) => format!("\"{text}\""),
         Raw::Integer(number) => format!("the integer {number}"),
+        Raw::Boolean(_) => "a boolean".to_owned(),
         Raw::Texts(_) => "a list".to_owned(),
         Raw::Other(what) => (*what).to_owned(),
         Raw::Given(text) => format!("\"{}\"", text.to_string_lossy()),

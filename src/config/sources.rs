@@ -57,6 +57,8 @@ pub(super) enum Raw {
     Text(String),
     /// An integer of the file.
     Integer(i64),
+    /// `true` or `false` of the file.
+    Boolean(bool),
     /// A list of the file that holds only strings.
     Texts(Vec<String>),
     /// Whatever else the file holds, which no key expects: what to call it.
@@ -76,7 +78,7 @@ impl Raw {
                 .map(|item| item.get_ref().as_str().map(str::to_owned))
                 .collect::<Option<_>>()
                 .map_or(Self::Other("a list of other things"), Self::Texts),
-            DeValue::Boolean(_) => Self::Other("a boolean"),
+            DeValue::Boolean(value) => Self::Boolean(*value),
             DeValue::Float(_) => Self::Other("a number with a fraction"),
             DeValue::Datetime(_) => Self::Other("a date"),
             DeValue::Table(_) => Self::Other("a table"),

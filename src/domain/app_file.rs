@@ -1,8 +1,10 @@
 //! `app.toml`: what a team declares. Read with every problem told at once, each
 //! with its line, its key and what was expected.
 
+mod builtin;
 mod diff;
 mod indexes;
+mod jobs;
 mod json_form;
 mod problems;
 mod read;
@@ -11,10 +13,12 @@ mod table;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use builtin::{REPORT, is_built_in};
 pub use diff::{AppDiff, EntityDiff, diff};
 
 use super::entity::Entity;
-use super::names::EntityName;
+use super::job::Job;
+use super::names::{EntityName, JobName};
 
 /// The app file that `init` applies: tickets and their comments.
 pub const EXAMPLE_APP: &str = include_str!("example_app.toml");
@@ -27,8 +31,10 @@ pub const ENTITIES_MAX: usize = 200;
 pub struct AppFile {
     /// The text.
     pub source: String,
-    /// What it declares.
+    /// The entities it declares, and the built-in ones.
     pub entities: BTreeMap<EntityName, Arc<Entity>>,
+    /// The jobs it declares.
+    pub jobs: BTreeMap<JobName, Arc<Job>>,
 }
 
 /// A mistake in an app file.
@@ -58,6 +64,16 @@ impl std::fmt::Display for AppProblem {
 pub const APP_FILE_BYTES_MAX: usize = 2 << 20;
 
 impl AppFile {
+    /// What there is before any app file is applied: the built-in entities.
+    pub fn empty() -> AppFile {
+        let entities = builtin::entities().map(|entity| (entity.name.clone(), entity));
+        AppFile {
+            source: String::new(),
+            entities: entities.collect(),
+            jobs: BTreeMap::new(),
+        }
+    }
+
     /// Reads an app file, or tells every problem in it.
     pub fn parse(source: &str) -> Result<AppFile, Vec<AppProblem>> {
         Self::read(source, source, None)
@@ -91,13 +107,14 @@ impl AppFile {
             }]);
         }
         let mut problems = problems::Problems::default();
-        let entities = read::read(source, &mut problems);
+        let (entities, jobs) = read::read(source, &mut problems);
         if problems.len() > 0 {
             return Err(problems.finish(shown, locate));
         }
         Ok(AppFile {
             source: source.to_owned(),
             entities,
+            jobs,
         })
     }
 

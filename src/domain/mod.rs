@@ -8,7 +8,9 @@
 
 pub mod app_file;
 pub mod cursor;
+pub mod duration;
 pub mod entity;
+pub mod job;
 mod json;
 pub mod names;
 pub mod number;
@@ -21,7 +23,7 @@ pub mod value;
 
 pub use app_file::{AppDiff, AppFile, AppProblem, EXAMPLE_APP};
 pub use entity::{Entity, Field, Index, SystemField};
-pub use names::{EntityName, IndexName, InvalidName, RecordId, TenantSlug};
+pub use names::{EntityName, IndexName, InvalidName, JobName, RecordId, TenantSlug};
 pub use number::Number;
 pub use record::RecordMeta;
 pub use tenant::{Tenant, TenantChange};

@@ -112,8 +112,16 @@ name! {
 name! {
     /// The name of an entity, a kind of record.
     EntityName, "entity name",
-    "expected 1 to 63 of a-z, 0-9 and _, beginning with a letter; report is taken",
-    |text| is_identifier(text) && text != "report"
+    "expected 1 to 63 of a-z, 0-9 and _, beginning with a letter",
+    is_identifier
+}
+
+name! {
+    /// The name of a job.
+    JobName, "job name",
+    "expected 1 to 63 of a-z, 0-9, - and _, beginning with a letter",
+    |text| is_name(text, 63, |b| b.is_ascii_lowercase(),
+        |b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
 }
 
 name! {
@@ -193,16 +201,7 @@ mod tests {
     fn entities_and_indexes() {
         assert!(EntityName::parse("ticket_2").is_ok());
         assert!(IndexName::parse("report").is_ok());
-        for bad in [
-            "report",
-            "",
-            "_a",
-            "2a",
-            "a-b",
-            "a@b",
-            "~run",
-            &"x".repeat(64),
-        ] {
+        for bad in ["", "_a", "2a", "a-b", "a@b", "~run", &"x".repeat(64)] {
             assert!(EntityName::parse(bad).is_err(), "{bad}");
         }
     }

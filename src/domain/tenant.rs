@@ -15,6 +15,9 @@ pub const META_KEYS_MAX: usize = 50;
 /// The longest value in `meta`, in bytes.
 pub const META_VALUE_BYTES_MAX: usize = 500;
 
+/// The largest weight.
+pub const WEIGHT_MAX: u32 = 100;
+
 /// A customer account: the unit of isolation.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Tenant {
@@ -28,6 +31,8 @@ pub struct Tenant {
     pub locale: String,
     /// Whatever else the team keeps about it.
     pub meta: BTreeMap<String, String>,
+    /// Its share of the jobs' time, beside that of others: 1 to 100.
+    pub weight: u32,
     /// When it was made.
     #[serde(with = "wire_instant")]
     #[schema(value_type = String, format = DateTime)]
@@ -47,6 +52,7 @@ impl Tenant {
             timezone: "UTC".to_owned(),
             locale: "en".to_owned(),
             meta: BTreeMap::new(),
+            weight: 1,
             created_at: at,
             updated_at: at,
         }
@@ -69,6 +75,9 @@ pub struct TenantChange {
     /// Entries to set; null removes one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub meta: Option<BTreeMap<String, Option<String>>>,
+    /// A new share of the jobs' time, 1 to 100.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
 }
 
 impl TenantChange {
@@ -90,6 +99,7 @@ impl TenantChange {
         if let Some(locale) = &self.locale {
             changed.locale.clone_from(locale);
         }
+        changed.weight = self.weight.unwrap_or(changed.weight);
         for (key, value) in self.meta.iter().flatten() {
             match value {
                 Some(value) => changed.meta.insert(key.clone(), value.clone()),
@@ -143,6 +153,10 @@ impl TenantChange {
                 is_locale(locale),
                 "expected a language tag, as in en or de-AT",
             );
+        }
+        if let Some(weight) = self.weight {
+            let fits = (1..=WEIGHT_MAX).contains(&weight);
+            check("/weight", fits, "expected a whole number from 1 to 100");
         }
         for (key, value) in self.meta.iter().flatten() {
             let pointer = format!("/meta/{}", key.chars().take(80).collect::<String>());

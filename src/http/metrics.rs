@@ -13,7 +13,7 @@ use prometheus::{
 };
 
 use super::{Answer, Services, problem::Problem, routes};
-use crate::{service::Error, store::CommitterMetrics};
+use crate::{jobs::metrics::JobMetrics, service::Error, store::CommitterMetrics};
 
 /// From a read out of memory to a bulk import.
 const SECONDS: [f64; 12] = [
@@ -40,7 +40,7 @@ impl Drop for InFlight {
 
 impl Metrics {
     /// Counters at 0.
-    pub fn new() -> prometheus::Result<Self> {
+    pub fn new(jobs: &JobMetrics) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let requests = IntCounterVec::new(
             Opts::new("tenantry_http_requests_total", "Requests answered."),
@@ -66,7 +66,7 @@ impl Metrics {
             Box::new(durations.clone()),
             Box::new(in_flight.clone()),
         ];
-        for collector in own {
+        for collector in own.into_iter().chain(jobs.collectors()) {
             registry.register(collector)?;
         }
         Ok(Self {
@@ -101,7 +101,11 @@ impl Metrics {
     }
 
     /// The text of `/metrics`.
-    pub fn text(&self, store: &CommitterMetrics) -> prometheus::Result<String> {
+    pub fn text(
+        &self,
+        store: &CommitterMetrics,
+        (waiting_runs, oldest_s): (u64, f64),
+    ) -> prometheus::Result<String> {
         let mut out = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut out)?;
         let mut text = String::from_utf8_lossy(&out).into_owned();
@@ -165,6 +169,18 @@ impl Metrics {
             "Batches that waited when the last group was done.",
             waiting,
         );
+        add(
+            "gauge",
+            "job_queue_runs",
+            "Runs that wait for their turn or for their next attempt.",
+            waiting_runs as f64,
+        );
+        add(
+            "gauge",
+            "job_queue_oldest_seconds",
+            "How long ago the oldest of the runs that wait was queued.",
+            oldest_s,
+        );
         let uptime = self.started.elapsed().as_secs_f64();
         add("gauge", "uptime_seconds", "Time since the start.", uptime);
         if let Some(bytes) = resident_bytes() {
@@ -208,7 +224,10 @@ pub fn configure(config: &mut web::ServiceConfig) {
     responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"))
 )]
 pub async fn show(app: Services, metrics: web::Data<Metrics>) -> Answer {
-    let text = metrics.text(&app.store.metrics);
+    let (waiting, oldest) = app.runs.depth().await?;
+    let now = app.runs.now();
+    let oldest_s = oldest.map_or(0.0, |at| (now.0 - at.0).max(0) as f64 / 1_000.0);
+    let text = metrics.text(&app.store.metrics, (waiting, oldest_s));
     let text = text.map_err(|error| Problem(Error::internal(error)))?;
     Ok(HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
@@ -226,11 +245,13 @@ mod tests {
     /// What `promtool check metrics` looks for, where that is not installed.
     #[test]
     fn every_metric_is_named_typed_and_explained() {
-        let metrics = Metrics::new().unwrap();
+        let metrics = Metrics::new(&JobMetrics::new().unwrap()).unwrap();
         drop(metrics.in_flight("/healthz"));
         metrics.answered("GET", "/healthz", 200, Duration::from_millis(2));
         metrics.answered("BREW", "none", 404, Duration::ZERO);
-        let text = metrics.text(&CommitterMetrics::default()).unwrap();
+        let text = metrics
+            .text(&CommitterMetrics::default(), (0, 0.0))
+            .unwrap();
         let (mut helps, mut types) = (BTreeMap::new(), BTreeMap::new());
         for line in text.lines() {
             if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' '))

@@ -142,7 +142,9 @@ mod tests {
 
     #[actix_web::test]
     async fn a_panic_in_a_handler_is_answered_and_counted() {
-        let metrics = web::Data::new(Metrics::new().unwrap());
+        let metrics = web::Data::new(
+            Metrics::new(&crate::jobs::metrics::JobMetrics::new().unwrap()).unwrap(),
+        );
         let app = App::new()
             .app_data(metrics.clone())
             .service(web::resource("/broken").to(broken))
@@ -164,7 +166,7 @@ mod tests {
         assert_eq!(problem["code"], "internal");
         assert_eq!(problem["request_id"], id.as_str());
         assert!(!problem.to_string().contains("secret"));
-        let text = metrics.text(&Default::default()).unwrap();
+        let text = metrics.text(&Default::default(), (0, 0.0)).unwrap();
         assert!(
             text.contains("route=\"/broken\",status=\"500\"} 1"),
             "{text}"

@@ -12,8 +12,8 @@ use utoipa::{
 };
 
 use super::{
-    Answer, app_file, auth, batch, health, keys, metrics, operators, records, routes, store,
-    tenants, transfer,
+    Answer, app_file, auth, batch, health, jobs, keys, metrics, operators, records, routes, runs,
+    store, tenants, transfer,
 };
 
 /// The document.
@@ -58,6 +58,22 @@ use super::{
         transfer::import_tenant,
         transfer::import_many,
         transfer::export,
+        jobs::list,
+        jobs::get,
+        jobs::run,
+        jobs::backfill,
+        jobs::retry,
+        jobs::secret,
+        jobs::rotate,
+        jobs::pauses,
+        jobs::pause,
+        jobs::resume,
+        runs::list,
+        runs::get,
+        runs::log,
+        runs::cancel,
+        runs::retry,
+        runs::csv,
         store::stats,
         store::check,
     ),
@@ -66,6 +82,7 @@ use super::{
     tags(
         (name = "records", description = "Tenants' records"),
         (name = "tenants", description = "Customer accounts and their API keys"),
+        (name = "jobs", description = "Jobs, their runs and reports"),
         (name = "app", description = "The app file: entities, schemas, indexes"),
         (name = "auth", description = "Sign in, sign out, who am I"),
         (name = "operators", description = "The people who run the installation"),

@@ -3,8 +3,8 @@
 use actix_web::{Resource, web};
 
 use super::{
-    app_file, auth, batch, health, keys, metrics, openapi, operators, page, problem, records,
-    store, tenants, transfer,
+    app_file, auth, batch, health, jobs, keys, metrics, openapi, operators, page, problem, records,
+    runs, store, tenants, transfer,
 };
 
 /// A resource that answers methods it does not know with 405 and `Allow`.
@@ -28,6 +28,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .configure(tenants::configure)
         .configure(keys::configure)
         .configure(transfer::configure)
+        .configure(jobs::configure)
+        .configure(runs::configure)
         .configure(store::configure)
         .default_service(web::to(page::serve));
 }

@@ -68,7 +68,7 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
     let settings = app.config.server.clone();
     let services = Services::from(app);
     let lifecycle = web::Data::new(Lifecycle::default());
-    let metrics = web::Data::new(Metrics::new().map_err(io::Error::other)?);
+    let metrics = web::Data::new(Metrics::new(&services.job_metrics).map_err(io::Error::other)?);
     let shared = lifecycle.clone();
     let factory = move || {
         ActixApp::new()

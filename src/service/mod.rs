@@ -14,6 +14,8 @@ pub mod limiter;
 pub mod operators;
 pub mod passwords;
 pub mod records;
+pub mod report_csv;
+pub mod runs;
 mod scan;
 mod secret;
 pub mod stats;
@@ -21,7 +23,7 @@ pub mod tenants;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
-mod testing_data;
+pub(crate) mod testing_data;
 pub mod transfer;
 
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     app::App,
-    base::{Instant, ManualClock},
+    base::{Clock, Instant, ManualClock},
     config::{Config, Flags, Sources},
     domain::AppFile,
     store::{self, OpenStore},
@@ -49,23 +49,36 @@ pub async fn app() -> App {
 }
 
 pub async fn app_over(store: OpenStore, file: &str) -> App {
+    let clock = Arc::new(ManualClock::new(START));
+    let app = app_with(store, clock, |_| {}).await;
+    apply(&app, file).await;
+    for slug in ["acme", "acme-2"] {
+        ensure(&app, slug).await;
+    }
+    app
+}
+
+/// A tenant.
+pub async fn ensure(app: &App, slug: &str) {
+    let slug = slug.parse().unwrap();
+    let made = app.tenants.ensure(&Caller::Local, &slug, slug.as_str());
+    made.await.unwrap();
+}
+
+/// An app without a file and without tenants.
+pub async fn app_with(
+    store: OpenStore,
+    clock: Arc<dyn Clock>,
+    change: impl FnOnce(&mut Config),
+) -> App {
     let sources = Sources {
         file: None,
         env: Vec::new(),
         flags: Flags::default(),
     };
-    let config = Config::load(sources).unwrap();
-    let clock = Arc::new(ManualClock::new(START));
-    let app = App::build(config, store, clock).await.unwrap();
-    apply(&app, file).await;
-    for slug in ["acme", "acme-2"] {
-        let slug = slug.parse().unwrap();
-        app.tenants
-            .ensure(&Caller::Local, &slug, slug.as_str())
-            .await
-            .unwrap();
-    }
-    app
+    let mut config = Config::load(sources).unwrap();
+    change(&mut config);
+    App::build(config, store, clock).await.unwrap()
 }
 
 pub async fn apply(app: &App, file: &str) {

@@ -26,7 +26,8 @@ pub trait Stored: Serialize + DeserializeOwned {
     }
 }
 
-fn unknown_version(kind: &str, version: u8) -> StoreError {
+/// The problem of a version that this release does not know.
+pub fn unknown_version(kind: &str, version: u8) -> StoreError {
     StoreError::Corrupt(format!("a {kind} of the unknown version {version}"))
 }
 

@@ -37,7 +37,12 @@ fn the_example_is_read() {
         app.entity("comment").unwrap().indexes[0].fields[1].path,
         "created_at"
     );
-    assert!(AppFile::parse("").unwrap().entities.is_empty());
+    // What jobs write into is always there.
+    let entities = AppFile::parse("").unwrap().entities;
+    assert_eq!(
+        entities.keys().map(|e| e.as_str()).collect::<Vec<_>>(),
+        ["report"]
+    );
 }
 
 #[test]
@@ -46,6 +51,18 @@ fn every_mistake_at_once() {
         r##"
 entities = 1
 [job.nightly]
+[job.daily-report]
+kind = "repport"
+[job.Daily]
+kind = "report"
+schedule = "0 25 * * *"
+timezone = "Mars/Base"
+for = "everybody"
+spread = "5"
+timeout = "2d"
+retries = { max = 1_000, backof = "fixed", first = "1h", most = "1m" }
+overlap = "skipp"
+with = { entity = "tiket", by = "at" }
 [entity.Ticket]
 [entity.report]
 [entity.ticket]

@@ -7,4 +7,5 @@ mod json;
 mod lists;
 mod plans;
 mod queries;
+mod schedules;
 mod values;

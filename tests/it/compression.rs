@@ -13,6 +13,7 @@ async fn answers_are_compressed_when_asked_and_worth_it() {
         "text": "all work and no play ".repeat(200)});
     ok(server.put(path, &data)).await;
     // A client that decodes nothing by itself.
+    drop(crate::server::client());
     let raw = Client::builder()
         .no_gzip()
         .no_brotli()

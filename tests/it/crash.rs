@@ -33,7 +33,7 @@ type World = Arc<Mutex<BTreeMap<String, Known>>>;
 
 async fn write(server: (String, String), writer: usize, world: World, stop: Arc<AtomicBool>) {
     let (url, key) = server;
-    let http = reqwest::Client::new();
+    let http = crate::server::client();
     let mut number = 0_u64;
     while !stop.load(Ordering::SeqCst) {
         number += 1;

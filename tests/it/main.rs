@@ -6,6 +6,7 @@ mod app;
 mod auth;
 mod compression;
 mod crash;
+mod jobs;
 mod lifecycle;
 mod limits;
 mod middleware;

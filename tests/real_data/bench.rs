@@ -97,7 +97,7 @@ impl Bench {
         let mut served = Served {
             child,
             address,
-            client: Client::new(),
+            client: client(),
             token: String::new(),
         };
         let who = json!({"email": "admin@localhost", "password": self.password});
@@ -158,4 +158,10 @@ impl Drop for Served {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// An HTTP client. Ours has no cryptography of its own choice.
+fn client() -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::new()
 }

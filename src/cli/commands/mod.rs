@@ -5,6 +5,7 @@ pub mod apply;
 mod demo;
 pub mod export;
 pub mod init;
+pub mod job;
 pub mod key;
 pub mod operator;
 pub mod serve;

@@ -91,9 +91,15 @@ fn change(changes: &[String]) -> Result<Value> {
             (_, Some(key)) if value.is_empty() => notes.insert(key.to_owned(), Value::Null),
             (_, Some(key)) => notes.insert(key.to_owned(), value.into()),
             ("name" | "timezone" | "locale", None) => change.insert(field.to_owned(), value.into()),
+            ("weight", None) => {
+                let weight: u32 = value
+                    .parse()
+                    .map_err(|_| WrongUse(format!("weight={value}: expected a whole number")))?;
+                change.insert(field.to_owned(), weight.into())
+            }
             _ => {
                 let text = format!(
-                    "unknown field {field:?}: expected name=, timezone=, locale= or meta.KEY="
+                    "unknown field {field:?}: expected name=, timezone=, locale=, weight= or meta.KEY="
                 );
                 return Err(WrongUse(text).into());
             }

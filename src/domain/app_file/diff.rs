@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::AppFile;
 use crate::domain::entity::{Entity, Index};
-use crate::domain::names::{EntityName, IndexName};
+use crate::domain::names::{EntityName, IndexName, JobName};
 
 /// The difference between two app files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -17,6 +17,12 @@ pub struct AppDiff {
     pub dropped: Vec<EntityName>,
     /// Entities that stay and change.
     pub changed: Vec<EntityDiff>,
+    /// Jobs that are new.
+    pub jobs_added: Vec<JobName>,
+    /// Jobs that are gone.
+    pub jobs_dropped: Vec<JobName>,
+    /// Jobs that stay and change.
+    pub jobs_changed: Vec<JobName>,
 }
 
 /// What changes in an entity.
@@ -41,7 +47,7 @@ pub struct EntityDiff {
 impl AppDiff {
     /// Whether nothing changes but, perhaps, comments and layout.
     pub fn is_empty(&self) -> bool {
-        self.added.is_empty() && self.dropped.is_empty() && self.changed.is_empty()
+        *self == Self::default()
     }
 }
 
@@ -69,10 +75,24 @@ pub fn diff(old: &AppFile, new: &AppFile) -> AppDiff {
         let change = entity_diff(old.entities.get(name)?, entity);
         (!change.is_empty()).then_some(change)
     };
+    let jobs_missing = |from: &AppFile, of: &AppFile| -> Vec<JobName> {
+        let names = of.jobs.keys();
+        names
+            .filter(|name| !from.jobs.contains_key(*name))
+            .cloned()
+            .collect()
+    };
+    let jobs_changed = new.jobs.iter().filter(|(name, job)| {
+        let before = old.jobs.get(*name);
+        before.is_some_and(|before| before != *job)
+    });
     AppDiff {
         added: missing(old, new),
         dropped: missing(new, old),
         changed: new.entities.iter().filter_map(both).collect(),
+        jobs_added: jobs_missing(old, new),
+        jobs_dropped: jobs_missing(new, old),
+        jobs_changed: jobs_changed.map(|(name, _)| name.clone()).collect(),
     }
 }
 

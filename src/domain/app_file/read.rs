@@ -1,4 +1,4 @@
-//! From parsed TOML to entities.
+//! From parsed TOML to entities and jobs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,18 +6,23 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use toml::de::DeTable;
 
-use super::ENTITIES_MAX;
 use super::indexes::read_indexes;
+use super::jobs::read_jobs;
 use super::problems::{Place, Problems};
 use super::table::Table;
+use super::{ENTITIES_MAX, builtin};
 use crate::domain::entity::{ARRAY_ITEMS_DEFAULT, ARRAY_ITEMS_MAX, Entity, RECORD_BYTES_DEFAULT};
-use crate::domain::names::EntityName;
+use crate::domain::job::Job;
+use crate::domain::names::{EntityName, JobName};
 use crate::domain::record::RECORD_BYTES_MAX;
 use crate::domain::schema::{Compiled, compile, field_of};
 
+type Entities = BTreeMap<EntityName, Arc<Entity>>;
+type Jobs = BTreeMap<JobName, Arc<Job>>;
+
 /// Reads the text, adding to `problems` whatever is wrong with it. What is given
 /// back is whole only where nothing was added.
-pub(super) fn read(source: &str, problems: &mut Problems) -> BTreeMap<EntityName, Arc<Entity>> {
+pub(super) fn read(source: &str, problems: &mut Problems) -> (Entities, Jobs) {
     let (document, errors) = DeTable::parse_recoverable(source);
     for error in &errors {
         problems.damaged = true;
@@ -34,7 +39,14 @@ pub(super) fn read(source: &str, problems: &mut Problems) -> BTreeMap<EntityName
             span: 0..0,
         },
     };
-    root.check_keys(&["entity"], &["job", "plan"], problems);
+    root.check_keys(&["entity", "job"], &["plan"], problems);
+    let mut entities = read_entities(&root, problems);
+    entities.extend(builtin::entities().map(|entity| (entity.name.clone(), entity)));
+    let jobs = read_jobs(&root, &entities, problems);
+    (entities, jobs)
+}
+
+fn read_entities(root: &Table<'_, '_>, problems: &mut Problems) -> Entities {
     let mut entities = BTreeMap::new();
     let Some(entry) = root.get("entity") else {
         return entities;
@@ -54,13 +66,18 @@ pub(super) fn read(source: &str, problems: &mut Problems) -> BTreeMap<EntityName
         let table = entry.table("a table, as in [entity.ticket]", problems);
         let entity = table.and_then(|table| read_entity(parsed.as_ref().ok(), &table, problems));
         if let (Ok(name), Some(entity)) = (parsed, entity) {
+            if builtin::is_built_in(&name) {
+                let message = format!("{name} is taken: jobs of the kind report make its records");
+                problems.add(&key, message);
+                continue;
+            }
             entities.insert(name, Arc::new(entity));
         }
     }
     entities
 }
 
-fn read_entity(
+pub(super) fn read_entity(
     name: Option<&EntityName>,
     table: &Table<'_, '_>,
     problems: &mut Problems,

@@ -108,7 +108,9 @@ impl Answered {
 async fn ask(app: &Arc<App>, request: TestRequest) -> Answered {
     let routes = ActixApp::new()
         .app_data(Services::from(app.clone()))
-        .app_data(web::Data::new(Metrics::new().unwrap()))
+        .app_data(web::Data::new(
+            Metrics::new(&crate::jobs::metrics::JobMetrics::new().unwrap()).unwrap(),
+        ))
         .app_data(web::Data::new(Lifecycle::default()))
         .app_data(web::Data::new(Allowed(permissions::methods)))
         .configure(routes::configure)

@@ -11,8 +11,11 @@ use utoipa::ToSchema;
 
 use super::{AppHead, AppState, AppVersion, Apps, IndexEntry, IndexState};
 use crate::{
-    domain::{AppDiff, AppFile, EntityName, app_file::diff},
-    service::{Caller, Code, Error, Result, counts},
+    domain::{
+        AppDiff, AppFile, EntityName,
+        app_file::{diff, is_built_in},
+    },
+    service::{Caller, Code, Error, Result, counts, runs::reschedule_all},
     store::{Batch, Condition, StoreError, Tree, codec, keys},
 };
 
@@ -109,6 +112,35 @@ impl Apps {
         ))
     }
 
+    /// An older release applied the file, before some built-in entity had its indexes.
+    pub(super) async fn add_built_in(&self) -> Result<()> {
+        for _ in 0..ATTEMPTS_MAX {
+            let state = self.current();
+            if state.head.version == 0 {
+                return Ok(());
+            }
+            let built_in = state
+                .file
+                .entities
+                .values()
+                .filter(|e| is_built_in(&e.name));
+            let missing = built_in
+                .flat_map(|entity| entity.indexes.iter().map(move |index| (entity, index)))
+                .any(|(e, i)| state.head.entry(e.name.as_str(), i.name.as_str()).is_none());
+            if !missing {
+                return Ok(());
+            }
+            let head = next_head(&state.head, &state.file, false);
+            match self.commit_head(&state, &head, None).await {
+                Err(StoreError::Conflict { .. }) => {}
+                other => other?,
+            }
+            self.refresh().await?;
+            self.ready_where_empty().await?;
+        }
+        Ok(())
+    }
+
     /// The entities of `before` that `after` leaves out, with their records.
     async fn dropped(&self, before: &AppFile, after: &AppFile) -> Result<Vec<DroppedEntity>> {
         let mut dropped = Vec::new();
@@ -146,6 +178,7 @@ impl Apps {
             let key = keys::app_version(head.version);
             batch.expect(Tree::Hot, key.clone(), Condition::Absent);
             batch.put(Tree::Hot, key, codec::encode(&row)?);
+            reschedule_all(&mut batch)?;
             if let Some(old) = head.version.checked_sub(VERSIONS_MAX) {
                 batch.delete(Tree::Hot, keys::app_version(old));
             }

@@ -94,12 +94,14 @@ impl Apps {
     /// Reads the applied app from the store.
     pub async fn load(core: Core) -> Result<Self> {
         let state = read_state(&core, None).await?;
-        Ok(Self {
+        let apps = Self {
             core,
             state: RwLock::new(Arc::new(state)),
             applying: tokio::sync::Mutex::new(()),
             work: Notify::new(),
-        })
+        };
+        apps.add_built_in().await?;
+        Ok(apps)
     }
 
     /// The app as this process knows it.
@@ -135,10 +137,7 @@ impl Apps {
 /// The state in the store. The file of an unchanged version is not parsed again.
 async fn read_state(core: &Core, known: Option<&AppState>) -> Result<AppState> {
     let Some(head_bytes) = core.engine.get(Tree::Hot, &keys::APP_HEAD.into()).await? else {
-        let file = Arc::new(AppFile {
-            source: String::new(),
-            entities: std::collections::BTreeMap::new(),
-        });
+        let file = Arc::new(AppFile::empty());
         return Ok(AppState {
             head_bytes: None,
             head: AppHead::default(),

@@ -8,7 +8,7 @@ use crate::{
         Result,
         apps::{AppHead, AppVersion, BuildProgress},
         keys::{owner_of_hash, stored_hash},
-        tenants,
+        runs, tenants,
     },
     store::{
         Batch, Condition, Key, Scan, StoreError, Tree, Value,
@@ -139,6 +139,9 @@ impl Run<'_> {
 /// Reads a system row; what is wrong with it otherwise. Rows of a family that
 /// this check does not know are left to their owners, but are never empty.
 fn read(family: &str, key: &Key, value: &Value, prefix: usize) -> Result<(), String> {
+    if let Some(row) = runs::check_row(family, key, value) {
+        return row;
+    }
     let name = String::from_utf8_lossy(&key[prefix..]);
     match (family, &*name) {
         ("tenant", slug) => match codec::decode::<Tenant>(value) {

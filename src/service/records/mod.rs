@@ -19,6 +19,7 @@ pub mod rows;
 mod stage;
 mod targets;
 mod uniques;
+mod values;
 mod write;
 
 use std::sync::Arc;

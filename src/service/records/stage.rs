@@ -28,6 +28,8 @@ pub(super) enum Meaning {
     Tenant,
     /// Another write was faster: plan again.
     Raced,
+    /// What the write was to be committed with does not hold.
+    Fence,
 }
 
 /// A batch and what it will have done.

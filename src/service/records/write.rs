@@ -7,14 +7,15 @@
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 
 use super::{
-    Idempotency, Operation, Outcome, Records, Reply,
+    Action, Idempotency, Operation, Outcome, Records, Reply,
     idempotency::{self, Known, Place},
     stage::{Meaning, Staged, Stager},
     targets::{self, Target},
 };
 use crate::{
+    domain::{EntityName, app_file::is_built_in},
     service::{Code, Error, Result, TenantAccess},
-    store::StoreError,
+    store::{Batch, StoreError},
 };
 
 /// Places where writes that lost a race wait.
@@ -31,6 +32,8 @@ enum Tried {
     Answered(Reply),
     /// Lost for the key with this hash.
     Lost(u64),
+    /// What it was to be committed with does not hold.
+    Refused,
 }
 
 impl Records {
@@ -46,11 +49,12 @@ impl Records {
         reply: MakeReply<'_>,
     ) -> Result<(Reply, bool)> {
         let remember = idempotency.as_ref().map(|request| (request, reply));
-        match self.settle(access, operations, remember).await? {
+        refuse_built_in(operations)?;
+        match self.settle(access, operations, remember, None).await? {
             Tried::Answered(reply) => Ok((reply, true)),
             Tried::Done(_, Some(made)) => Ok((made, false)),
             Tried::Done(outcomes, None) => Ok((reply(&outcomes), false)),
-            Tried::Lost(_) => Err(contended()),
+            Tried::Lost(_) | Tried::Refused => Err(contended()),
         }
     }
 
@@ -75,8 +79,24 @@ impl Records {
         access: &TenantAccess,
         operations: &[Operation],
     ) -> Result<Vec<Outcome>> {
-        match self.settle(access, operations, None).await? {
+        refuse_built_in(operations)?;
+        match self.settle(access, operations, None, None).await? {
             Tried::Done(outcomes, _) => Ok(outcomes),
+            Tried::Answered(_) | Tried::Lost(_) | Tried::Refused => Err(contended()),
+        }
+    }
+
+    /// As [`Records::apply`], in one commit with `with`, whose expectations have to
+    /// hold; false where one does not. For jobs, which may write built-in entities.
+    pub async fn apply_with(
+        &self,
+        access: &TenantAccess,
+        operations: &[Operation],
+        with: &Batch,
+    ) -> Result<bool> {
+        match self.settle(access, operations, None, Some(with)).await? {
+            Tried::Done(..) => Ok(true),
+            Tried::Refused => Ok(false),
             Tried::Answered(_) | Tried::Lost(_) => Err(contended()),
         }
     }
@@ -86,9 +106,13 @@ impl Records {
         access: &TenantAccess,
         operations: &[Operation],
         remember: Option<(&Idempotency, MakeReply<'_>)>,
+        with: Option<&Batch>,
     ) -> Result<Tried> {
         let targets = targets::settle(&self.core, operations)?;
-        let mut lost = match self.attempt(access, operations, &targets, remember).await? {
+        let mut lost = match self
+            .attempt(access, operations, &targets, remember, with)
+            .await?
+        {
             Tried::Lost(hash) => hash,
             ended => return Ok(ended),
         };
@@ -101,7 +125,10 @@ impl Records {
                 turn = Some(self.turn(lost).lock().await);
                 waited_for = lost;
             }
-            match self.attempt(access, operations, &targets, remember).await? {
+            match self
+                .attempt(access, operations, &targets, remember, with)
+                .await?
+            {
                 Tried::Lost(hash) => lost = hash,
                 ended => return Ok(ended),
             }
@@ -119,6 +146,7 @@ impl Records {
         operations: &[Operation],
         targets: &[Target],
         remember: Option<(&Idempotency, MakeReply<'_>)>,
+        with: Option<&Batch>,
     ) -> Result<Tried> {
         let place = match remember {
             Some((request, _)) => match idempotency::look_up(&self.core, access, request).await? {
@@ -139,6 +167,16 @@ impl Records {
         }
         let mut staged = stager.finish().await?;
         let reply = self.remember(&mut staged, remember, place)?;
+        if let Some(with) = with {
+            let Batch {
+                expectations,
+                writes,
+            } = with.clone();
+            let fences = expectations.iter().map(|_| Meaning::Fence);
+            staged.meanings.extend(fences);
+            staged.batch.expectations.extend(expectations);
+            staged.batch.writes.extend(writes);
+        }
         self.commit(staged, reply).await
     }
 
@@ -175,6 +213,7 @@ impl Records {
                     BuildHasherDefault::<DefaultHasher>::default().hash_one(keys.get(index));
                 match meanings.get(index) {
                     Some(Meaning::Tenant) => Err(Error::not_found("such tenant any more")),
+                    Some(Meaning::Fence) => Ok(Tried::Refused),
                     Some(Meaning::App) => {
                         self.apps.refresh().await?;
                         Ok(Tried::Lost(raced_for))
@@ -184,6 +223,27 @@ impl Records {
             }
             Err(other) => Err(other.into()),
         }
+    }
+}
+
+/// Records of built-in entities are made by jobs; deleting them is everybody's.
+fn refuse_built_in(operations: &[Operation]) -> Result<()> {
+    let ours = |name: &str| EntityName::parse(name).is_ok_and(|name| is_built_in(&name));
+    let refused = operations.iter().find(|operation| {
+        !matches!(
+            operation.action,
+            Action::Delete { .. } | Action::Import { .. }
+        ) && ours(&operation.entity)
+    });
+    match refused {
+        Some(operation) => Err(Error::new(
+            Code::InvalidRecord,
+            format!(
+                "Records of the built-in entity {} are made by jobs; they can be read and deleted.",
+                operation.entity
+            ),
+        )),
+        None => Ok(()),
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{Tenants, missing};
 use crate::{
     domain::TenantSlug,
-    service::{Caller, Error, Result, keys::stored_hash, records::expiry_of},
+    service::{Caller, Error, Result, keys::stored_hash, records::expiry_of, runs::Runs},
     store::{
         Batch, Condition, Key, Scan, StoreError, Tree, Value,
         keys::{self, TenantKeys},
@@ -64,6 +64,7 @@ impl Tenants {
         let tenant = TenantKeys::new(&slug);
         let erased = self.erase_keys(&tenant).await?
             || self.erase_answers(&tenant).await?
+            || Runs::erase_step(&self.core, &slug).await?
             || self.erase_rows(&tenant).await?;
         if !erased {
             let mut done = Batch::default();

@@ -11,8 +11,11 @@ pub use slugs::{all_slugs, next_slug};
 use tokio::sync::Notify;
 use utoipa::ToSchema;
 
-use super::{Caller, Code, Core, Error, Result, Scope, TenantAccess, keys::KeyCache};
+use super::{
+    Caller, Code, Core, Error, Result, Scope, TenantAccess, keys::KeyCache, runs::reschedule,
+};
 use crate::{
+    base::Instant,
     domain::{FieldProblem, Tenant, TenantChange, TenantSlug},
     store::{
         Batch, Condition, Key, Scan, StoreError, Tree,
@@ -23,7 +26,39 @@ use crate::{
 
 impl Stored for Tenant {
     const KIND: &'static str = "tenant";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn migrate(version: u8, body: &[u8]) -> crate::store::engine::Result<Self> {
+        match version {
+            1 => codec::read::<TenantV1>(Self::KIND, body).map(Tenant::from),
+            _ => Err(codec::unknown_version(Self::KIND, version)),
+        }
+    }
+}
+
+/// A tenant before it had a weight.
+#[derive(Deserialize)]
+struct TenantV1 {
+    id: TenantSlug,
+    name: String,
+    timezone: String,
+    locale: String,
+    meta: BTreeMap<String, String>,
+    created_at: Instant,
+    updated_at: Instant,
+}
+
+impl From<TenantV1> for Tenant {
+    fn from(old: TenantV1) -> Self {
+        Self {
+            name: old.name,
+            timezone: old.timezone,
+            locale: old.locale,
+            meta: old.meta,
+            updated_at: old.updated_at,
+            ..Tenant::new(old.id, old.created_at)
+        }
+    }
 }
 
 /// A tenant to be made.
@@ -44,6 +79,9 @@ pub struct NewTenant {
     /// Whatever else is to be kept about it.
     #[serde(default)]
     pub meta: BTreeMap<String, String>,
+    /// Its share of the jobs' time, 1 to 100; 1 unless said.
+    #[serde(default)]
+    pub weight: Option<u32>,
 }
 
 /// The service.
@@ -96,6 +134,7 @@ impl Tenants {
             timezone: wish.timezone,
             locale: wish.locale,
             meta: Some(wish.meta.into_iter().map(|(k, v)| (k, Some(v))).collect()),
+            weight: wish.weight,
         };
         let tenant = settings
             .apply(&Tenant::new(slug, now), now)
@@ -136,6 +175,7 @@ impl Tenants {
             let unchanged = counted.map_or(Condition::Absent, Condition::Value);
             batch.expect(Tree::Hot, counter.clone(), unchanged);
             batch.put(Tree::Hot, keys::tenant(&tenant.id), codec::encode(tenant)?);
+            reschedule(&mut batch, &tenant.id);
             batch.add(Tree::Hot, counter, 1);
             let max = i64::try_from(self.core.limits.tenants_max).unwrap_or(i64::MAX);
             if tenants >= max && !self.exists(&tenant.id).await? {
@@ -220,6 +260,7 @@ impl Tenants {
             let mut batch = Batch::default();
             batch.expect(Tree::Hot, key.clone(), Condition::Value(row));
             batch.put(Tree::Hot, key, codec::encode(&after)?);
+            reschedule(&mut batch, &after.id);
             match self.core.engine.commit(batch).await {
                 Ok(()) => return Ok(after),
                 Err(StoreError::Conflict { .. }) => {}

@@ -5,12 +5,14 @@
 //! index row  tenant#entity@index#<v1>#<v2>#id      a unique index: without the id, which is the value
 //! system     tenant#~key#..., tenant#~idem#..., tenant#~count#...
 //! installed  ~#tenant#..., ~#key#..., ~#app#..., ~#expire#...
+//! jobs       jobs.rs
 //! ```
 //!
 //! Tenant keys are made only through [`TenantKeys`], which a service gets by
 //! turning a caller into access to one tenant: code that could name another
 //! tenant's key does not compile.
 
+pub mod jobs;
 #[cfg(test)]
 mod tests;
 

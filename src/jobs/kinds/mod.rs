@@ -1,0 +1,24 @@
+//! The kinds of jobs: one file each, and one line in [`run`]. Their parameters are
+//! read in `domain/job/kind.rs`.
+
+mod report;
+#[cfg(test)]
+mod testing;
+pub mod webhook;
+
+use self::webhook::Network;
+use super::context::{Context, Failure};
+use crate::domain::job::Kind;
+
+/// Entity and id of the record that a run made.
+pub type Made = Option<(String, String)>;
+
+/// Does the work of a run's kind.
+pub async fn run(context: &Context, network: &Network) -> Result<Made, Failure> {
+    match &context.claimed().job.kind {
+        Kind::Report(params) => report::run(context, network, params).await,
+        Kind::Webhook(params) => webhook::run(context, network, params).await,
+        #[cfg(test)]
+        Kind::Testing(does) => testing::run(context, does).await,
+    }
+}
