@@ -4,6 +4,7 @@
 mod data;
 mod growth;
 mod http;
+mod jobs;
 mod load;
 mod peers;
 mod process;
@@ -23,6 +24,8 @@ enum Command {
     Peers(peers::Options),
     /// Beside itself, as one tenant grows and as tenants become many
     Growth(growth::Options),
+    /// Very many schedules; hung webhooks and a very long queue beside others
+    Jobs(jobs::Options),
     /// The bare handler itself
     #[command(hide = true)]
     ServeBare {
@@ -35,6 +38,7 @@ fn main() -> Result<()> {
     match Command::parse() {
         Command::Peers(options) => peers::run(&options),
         Command::Growth(options) => growth::run(&options),
+        Command::Jobs(options) => jobs::run(&options),
         Command::ServeBare { address } => subject::serve_bare(address),
     }
 }

@@ -11,6 +11,8 @@ use super::{
 };
 use crate::service::{Error, Result, apps::Apps, records::Records, runs::Runs};
 
+/// The jobs' threads' priority (`man 2 setpriority`).
+const NICE: i32 = 10;
 /// The wait after a start that failed.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -40,6 +42,7 @@ impl Engine {
         let runtime = Builder::new_multi_thread()
             .worker_threads(runs.settings().cpu_slots)
             .thread_name("jobs")
+            .on_thread_start(step_back)
             .enable_all()
             .build()
             .map_err(|error| Error::internal(format!("no runtime for jobs: {error}")))?;
@@ -64,6 +67,14 @@ impl Engine {
         if !matches!(joined, Ok(Ok(()))) {
             tracing::error!("the jobs' thread broke off");
         }
+    }
+}
+
+/// Requests go first where the processors do not suffice for both. On Linux this is
+/// about the calling thread alone.
+fn step_back() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::warn!(%error, "jobs run at the priority of requests");
     }
 }
 

@@ -131,6 +131,39 @@ impl Served {
         page
     }
 
+    /// What a GET answers that must work.
+    pub async fn get(&self, path: &str) -> Value {
+        let request = self.client.get(self.url(path)).bearer_auth(&self.token);
+        let response = request.send().await.unwrap();
+        assert!(
+            response.status().is_success(),
+            "{path}: {}",
+            response.status()
+        );
+        response.json().await.unwrap()
+    }
+
+    /// What a POST answers that must work.
+    pub async fn post(&self, path: &str, body: &Value) -> Value {
+        let request = self.client.post(self.url(path)).bearer_auth(&self.token);
+        let response = request.json(body).send().await.unwrap();
+        assert!(
+            response.status().is_success(),
+            "{path}: {}",
+            response.status()
+        );
+        response.json().await.unwrap()
+    }
+
+    /// The server's memory in RAM.
+    pub fn resident_mb(&self) -> f64 {
+        let status = format!("/proc/{}/status", self.child.id());
+        let status = std::fs::read_to_string(status).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib = line.and_then(|text| text.trim().strip_suffix("kB")?.trim().parse::<f64>().ok());
+        kib.unwrap_or(f64::NAN) / 1_024.0
+    }
+
     /// All pages of a list.
     pub async fn pages(&self, tenant: &str, entity: &str, query: &[(&str, &str)]) -> Vec<Value> {
         let mut pages = vec![self.list(tenant, entity, query).await];

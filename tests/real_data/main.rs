@@ -11,3 +11,4 @@ mod bench;
 mod files;
 mod incidents;
 mod orders;
+mod reports;

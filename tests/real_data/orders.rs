@@ -4,9 +4,11 @@
 //! invoice and the status is told by the invoice's first letter and the quantity.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::bench::{Bench, Served};
 use crate::files::{self, column};
+use crate::reports::{self, OfTenant};
 
 const APP: &str = r#"
 [entity.line.schema]
@@ -35,6 +37,8 @@ struct Truth {
     lines: u64,
     /// Lines by tenant, and among those by status.
     counts: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// The same with the sum of the quantities.
+    sums: BTreeMap<String, OfTenant>,
     /// The guests' lines of the day: date, id, and the price as the file writes it.
     day: Vec<(String, String, String)>,
 }
@@ -86,6 +90,9 @@ fn prepare(mut rows: files::Rows, bench: &Bench) -> Truth {
         if tenant == "guest" && when.starts_with(DAY) {
             truth.day.push((when, id, row[price].into()));
         }
+        let of_tenant = truth.sums.entry(tenant.clone()).or_default();
+        let (lines, sum) = of_tenant.entry(status).or_default();
+        (*lines, *sum) = (*lines + 1, *sum + row[quantity].parse::<i64>().unwrap());
         *truth
             .counts
             .entry(tenant)
@@ -104,7 +111,7 @@ async fn the_order_lines_are_imported_counted_and_asked() {
     let Some(rows) = files::open("online_retail.csv.gz") else {
         return;
     };
-    let bench = Bench::new(APP);
+    let bench = Bench::new(&format!("{APP}{}", reports::JOB));
     let truth = prepare(rows, &bench);
     assert_eq!(truth.lines, 541_909);
     // 4,372 customers and the guests.
@@ -120,9 +127,10 @@ async fn the_order_lines_are_imported_counted_and_asked() {
     // Each line is in both indexes.
     assert_eq!(found["index_rows"], 2 * truth.lines);
 
-    let server = bench.serve().await;
+    let server = Arc::new(bench.serve().await);
     the_counters_say_what_the_file_says(&server, &truth).await;
     one_day_of_the_whale(&server, &truth).await;
+    reports::every_customer_has_its_report(&server, &truth.sums).await;
 }
 
 async fn the_counters_say_what_the_file_says(server: &Served, truth: &Truth) {

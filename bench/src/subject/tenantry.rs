@@ -54,7 +54,8 @@ impl Tenantry {
         })
     }
 
-    fn command(&self, folder: &Path) -> Command {
+    /// The binary, in a folder of its own and with nothing of the environment's.
+    pub fn command(&self, folder: &Path) -> Command {
         let mut command = Command::new(&self.binary);
         command.current_dir(folder);
         for (name, _) in std::env::vars_os() {

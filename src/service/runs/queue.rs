@@ -34,14 +34,15 @@ pub type OwnersQueue = BTreeMap<JobName, Vec<Waiting>>;
 impl Runs {
     /// What waits for one owner.
     pub async fn queue_of(&self, owner: &Owner) -> Result<OwnersQueue> {
-        let mut queues = self.read_queue(&jobs::queue_of(owner)).await?;
+        let rows = 8 * WINDOW;
+        let mut queues = self.read_queue(&jobs::queue_of(owner), rows).await?;
         Ok(queues.remove(owner).unwrap_or_default())
     }
 
     /// What waits for everybody.
     pub async fn queue(&self) -> Result<BTreeMap<Owner, OwnersQueue>> {
-        self.read_queue(&Key::from_static(jobs::QUEUE.as_bytes()))
-            .await
+        let all = Key::from_static(jobs::QUEUE.as_bytes());
+        self.read_queue(&all, ROWS).await
     }
 
     /// The weights of those owners that have one other than 1.
@@ -63,10 +64,10 @@ impl Runs {
 
     /// The first rows of each owner and job under a prefix. What lies behind them is
     /// jumped over.
-    async fn read_queue(&self, prefix: &Key) -> Result<BTreeMap<Owner, OwnersQueue>> {
+    async fn read_queue(&self, prefix: &Key, rows: usize) -> Result<BTreeMap<Owner, OwnersQueue>> {
         let mut queues: BTreeMap<Owner, OwnersQueue> = BTreeMap::new();
         let mut scan = Scan::prefix(Tree::Hot, prefix.clone());
-        scan.limit = ROWS;
+        scan.limit = rows;
         scan.values = false;
         loop {
             let page = self.core.engine.scan(&scan).await?;
