@@ -116,6 +116,7 @@ impl Dispatcher {
                 considered = Some(Moment::now());
             }
             self.dispatch();
+            while self.tasks.try_join_next().is_some() {}
             let changed = tokio::select! {
                 biased;
                 // The sender is gone: the server is going, too.
@@ -135,7 +136,6 @@ impl Dispatcher {
             for owner in changed {
                 self.refresh(&owner).await;
             }
-            while self.tasks.try_join_next().is_some() {}
         }
         self.wind_up().await;
     }
@@ -284,8 +284,8 @@ impl Dispatcher {
             let cost_ms = match attempt(&workshop, &id).await {
                 Ok(cost) => cost.unwrap_or(0.0),
                 Err(error) => {
-                    // The store refused: the claim stays until the next start, or the
-                    // run still waits and is found again.
+                    // The store refused: the run is found again, waiting or with a claim
+                    // that nobody works on.
                     tracing::error!(run = %id, %error, cause = error.cause, "an attempt could not be kept");
                     workshop.runs.live.end(&id);
                     0.0

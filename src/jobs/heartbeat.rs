@@ -14,6 +14,8 @@ use crate::service::{Result, runs::Runs};
 
 /// Beats between two looks for runs that are too old to be kept.
 const FORGET_EVERY: u64 = 60;
+/// Beats between two looks for runs of this process that nobody works on.
+const RESCUE_EVERY: u64 = 10;
 /// Beats between two signs of life, where several processes share the store.
 const SIGN_EVERY: u64 = 5;
 
@@ -70,6 +72,12 @@ impl Beat {
         }
         let now = runs.now();
         runs.tick(now).await?;
+        if count.is_multiple_of(RESCUE_EVERY) {
+            let rescued = runs.rescue(|_| false).await?;
+            if rescued > 0 {
+                tracing::warn!(rescued, "runs whose end could not be written wait again");
+            }
+        }
         if count.is_multiple_of(FORGET_EVERY) {
             while runs.forget_step(now).await? {}
         }

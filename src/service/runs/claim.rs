@@ -106,11 +106,20 @@ impl Runs {
         let log = self.stored_log(id).await?;
         let mut after = run.clone();
         after.start(now);
-        if !self.replace((&run, &bytes), &after).await? {
-            return Ok(None);
-        }
         let live = Arc::new(LiveRun::new(log, after.progress));
+        // Before the claim is there: a claim of ours that nobody works on is lost.
         self.live.begin(id, live.clone());
+        match self.replace((&run, &bytes), &after).await {
+            Ok(true) => {}
+            Ok(false) => {
+                self.live.end(id);
+                return Ok(None);
+            }
+            Err(error) => {
+                self.live.end(id);
+                return Err(error);
+            }
+        }
         let access = tenant.as_ref().map(|tenant| TenantAccess {
             keys: TenantKeys::new(&tenant.id),
             caller: crate::service::Caller::Local,
@@ -238,8 +247,9 @@ impl Runs {
         Ok(())
     }
 
-    /// Takes the runs of processes that are gone back into the queue. Where this
-    /// process is the only one, every claim that is not its own is such a run.
+    /// Takes the runs of processes that are gone back into the queue, and those of this
+    /// one that nobody works on. Where this process is the only one, every claim that is
+    /// not its own is such a run.
     pub async fn rescue(&self, gone: impl Fn(&str) -> bool) -> Result<usize> {
         let mut rescued = 0;
         let rows = crate::service::scan::every(&self.core, jobs::RUNNING).await?;
@@ -248,7 +258,12 @@ impl Runs {
                 continue;
             };
             let claim: Claim = codec::decode(&value)?;
-            if claim.worker == self.worker || !gone(&claim.worker) {
+            let lost = match claim.worker == self.worker {
+                // Its end could not be written, or its beginning was and nobody knew.
+                true => self.live.get(&id).is_none(),
+                false => gone(&claim.worker),
+            };
+            if !lost {
                 continue;
             }
             if let Some((run, bytes)) = self.stored(&id).await? {

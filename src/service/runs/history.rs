@@ -6,7 +6,7 @@ use crate::{
     base::Instant,
     domain::{
         TenantSlug,
-        job::{Run, RunState, run::Owner},
+        job::{Run, RunId, RunState, run::Owner},
         names::JobName,
     },
     service::Result,
@@ -22,36 +22,36 @@ const DAY_MS: i64 = 86_400_000;
 impl Runs {
     /// Forgets what is too much of a job's runs for an owner.
     pub(super) async fn trim(&self, owner: &Owner, job: &JobName) -> Result<()> {
-        let mut scan = Scan::prefix(Tree::Hot, jobs::runs_of(owner, job));
-        scan.order = Order::Descending;
-        let (mut good, mut bad) = (0, 0);
         let most = self.settings.history_runs;
-        loop {
-            let page = self.core.engine.scan(&scan).await?;
-            for (_, value) in &page.rows {
-                let run: Run = codec::decode(value)?;
-                let surplus = match run.state {
-                    state if !state.is_over() => false,
-                    state if state.is_failure() => {
-                        bad += 1;
-                        bad > most * FAILURES_FACTOR
-                    }
-                    _ => {
-                        good += 1;
-                        good > most
-                    }
-                };
-                if surplus {
-                    let mut batch = Batch::default();
-                    rows::remove(&mut batch, &run, value)?;
-                    committed(self.core.engine.commit(batch).await)?;
-                }
-            }
-            match page.next {
-                Some(next) => scan.after = Some(next),
-                None => return Ok(()),
+        self.trim_to(owner, job, true, most).await?;
+        self.trim_to(owner, job, false, most * FAILURES_FACTOR)
+            .await
+    }
+
+    async fn trim_to(&self, owner: &Owner, job: &JobName, good: bool, most: usize) -> Result<()> {
+        let mut scan = Scan::prefix(Tree::Hot, jobs::done_of(owner, job, good));
+        scan.values = false;
+        scan.order = Order::Descending;
+        scan.limit = most + A_STEP;
+        let page = self.core.engine.scan(&scan).await?;
+        for (key, _) in page.rows.iter().skip(most) {
+            let Some(slot) = jobs::read_done(key) else {
+                continue;
+            };
+            let id = RunId {
+                owner: owner.clone(),
+                job: job.clone(),
+                slot,
+            };
+            if let Some((run, bytes)) = self.stored(&id).await?
+                && run.state.is_over()
+            {
+                let mut batch = Batch::default();
+                rows::remove(&mut batch, &run, &bytes)?;
+                committed(self.core.engine.commit(batch).await)?;
             }
         }
+        Ok(())
     }
 
     /// Forgets some of the runs that are too old; whether there are more.
@@ -185,6 +185,7 @@ pub fn check_row(family: &str, key: &Key, value: &[u8]) -> Option<Result<(), Str
             codec::decode_counter(Some(&crate::store::Value::copy_from_slice(value))).is_ok()
         }
         "~run" => jobs::read_of_run(key).is_some() && codec::decode::<Run>(value).is_ok(),
+        "~done" => jobs::read_done(key).is_some(),
         "~log" => jobs::read_of_run(key).is_some() && codec::decode::<super::RunLog>(value).is_ok(),
         "~check" => {
             jobs::read_of_run(key).is_some() && codec::decode::<super::Checkpoint>(value).is_ok()

@@ -182,8 +182,8 @@ impl Runs {
         self.merge(&ranges, filter.state, limit, after).await
     }
 
-    /// Ranges whose keys go on with a moment and an owner, merged by those, descending.
-    /// `after` is what follows the prefix of the last run given.
+    /// Ranges merged by what follows their prefixes, a moment first, descending.
+    /// `after` is the place of the last run that was looked at.
     async fn merge(
         &self,
         prefixes: &[Key],
@@ -191,6 +191,7 @@ impl Runs {
         limit: usize,
         after: Option<Key>,
     ) -> Result<(Vec<RunView>, Option<Key>)> {
+        let after = after.as_ref().and_then(Place::read);
         let mut sources = Vec::new();
         for prefix in prefixes {
             let mut source = Source::new(prefix, after.as_ref(), limit);
@@ -200,16 +201,16 @@ impl Runs {
         let (mut runs, mut last, mut looked_at) = (Vec::new(), None, 0);
         loop {
             let first = sources.iter().enumerate();
-            let first = first.filter_map(|(n, source)| Some((source.rest()?, n)));
-            let Some((rest, n)) = first.max() else {
+            let first = first.filter_map(|(n, source)| Some((source.place()?, n)));
+            let Some((place, n)) = first.max() else {
                 return Ok((runs, None));
             };
             if runs.len() >= limit || looked_at >= LOOKED_AT_MAX {
-                return Ok((runs, last));
+                return Ok((runs, last.as_ref().map(Place::write)));
             }
             let key = sources[n].take(self).await?;
             looked_at += 1;
-            last = Some(rest);
+            last = Some(place);
             let Some(id) = key.and_then(|key| of_any_row(&key)) else {
                 continue;
             };
@@ -256,24 +257,52 @@ impl Runs {
     }
 }
 
+/// Where a run stands in a merge.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    /// What follows the prefix of its row.
+    rest: Key,
+    /// The prefix.
+    prefix: Key,
+}
+
+impl Place {
+    /// No key of ours holds a zero byte.
+    fn write(&self) -> Key {
+        Key::from([&self.rest[..], b"\0", &self.prefix[..]].concat())
+    }
+
+    fn read(bytes: &Key) -> Option<Self> {
+        let zero = memchr::memchr(0, bytes)?;
+        Some(Self {
+            rest: bytes.slice(..zero),
+            prefix: bytes.slice(zero + 1..),
+        })
+    }
+}
+
 /// One range of a merge.
 struct Source {
     scan: Scan,
-    prefix: usize,
+    prefix: Key,
     rows: std::collections::VecDeque<Key>,
     ended: bool,
 }
 
 impl Source {
-    fn new(prefix: &Key, after: Option<&Key>, limit: usize) -> Self {
+    fn new(prefix: &Key, after: Option<&Place>, limit: usize) -> Self {
         let mut scan = Scan::prefix(Tree::Hot, prefix.clone());
         scan.order = Order::Descending;
         scan.values = false;
         scan.limit = limit.clamp(1, 256);
-        scan.after = after.map(|rest| Key::from([&prefix[..], &rest[..]].concat()));
+        scan.after = after.map(|after| {
+            // Two ranges may have runs in the same place: the greater prefix is first.
+            let behind: &[u8] = if *prefix < after.prefix { b"\0" } else { b"" };
+            Key::from([&prefix[..], &after.rest[..], behind].concat())
+        });
         Self {
             scan,
-            prefix: prefix.len(),
+            prefix: prefix.clone(),
             rows: std::collections::VecDeque::new(),
             ended: false,
         }
@@ -289,8 +318,11 @@ impl Source {
         Ok(())
     }
 
-    fn rest(&self) -> Option<Key> {
-        Some(self.rows.front()?.slice(self.prefix..))
+    fn place(&self) -> Option<Place> {
+        Some(Place {
+            rest: self.rows.front()?.slice(self.prefix.len()..),
+            prefix: self.prefix.clone(),
+        })
     }
 
     async fn take(&mut self, runs: &Runs) -> Result<Option<Key>> {

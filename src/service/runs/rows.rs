@@ -34,7 +34,11 @@ pub fn of(run: &Run, worker: &str) -> Result<BTreeMap<Key, Value>> {
             };
             rows.insert(jobs::running(&run.id), codec::encode(&claim)?);
         }
-        _ => {}
+        _ => {
+            let ended_at = run.ended_at.unwrap_or(run.queued_at);
+            let good = !run.state.is_failure();
+            rows.insert(jobs::done(&run.id, good, ended_at), mark);
+        }
     }
     Ok(rows)
 }

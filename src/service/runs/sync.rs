@@ -165,7 +165,17 @@ impl Runs {
         }
         for (name, job) in &state.file.jobs {
             let old = known.get(name);
-            let Some(mut due) = wanted(name).and_then(|_| next_due(job, owner, tenant, now)) else {
+            if wanted(name).is_none() {
+                continue;
+            }
+            let Some(mut due) = next_due(job, owner, tenant, now) else {
+                // Its calendar has ended.
+                if let Some((old, bytes)) = old {
+                    let key = jobs::schedule(owner, name);
+                    batch.expect(Tree::Hot, key.clone(), Condition::Value(bytes.clone()));
+                    batch.delete(Tree::Hot, key);
+                    batch.delete(Tree::Hot, jobs::due(old.at, owner, name));
+                }
                 continue;
             };
             if let Some((old, _)) = old {

@@ -463,6 +463,45 @@ async fn an_attempt_that_was_taken_over_writes_nothing_more() {
 }
 
 #[tokio::test]
+async fn a_claim_that_nobody_works_on_is_taken_back() {
+    let bench = bench(&daily(""), &["acme"]).await;
+    let id = bench.asked("daily").await;
+    bench.begin(&id).await;
+    assert_eq!(bench.app.runs.rescue(|_| false).await.unwrap(), 0);
+    // As when its end could not be written.
+    bench.app.runs.live.end(&id);
+    assert_eq!(bench.app.runs.rescue(|_| false).await.unwrap(), 1);
+    assert_eq!(bench.begin(&id).await.run.attempt, 2);
+}
+
+#[tokio::test]
+async fn damage_to_one_schedule_stops_no_other() {
+    let bench = bench(&daily(""), &["acme", "acme-2"]).await;
+    let mut batch = store::Batch::default();
+    batch.put(
+        Tree::Hot,
+        Key::from("acme#~job#daily"),
+        store::Value::from_static(b"x"),
+    );
+    bench.store.engine.commit(batch).await.unwrap();
+    bench.tick_after(6 * HOUR).await;
+    let runs = bench.runs().await;
+    assert_eq!(runs.len(), 1);
+    assert_eq!(runs[0].id.owner.as_str(), "acme-2");
+}
+
+#[tokio::test]
+async fn a_wait_that_a_clock_astray_gave_is_cut() {
+    let bench = bench(&daily(""), &["acme"]).await;
+    bench.tick_after(3_653 * DAY).await;
+    let id = bench.asked("daily").await;
+    let claimed = bench.begin(&id).await;
+    bench.end(&claimed, failed("no")).await;
+    bench.tick_after(-3_653 * DAY).await;
+    assert_eq!(bench.begin(&id).await.run.attempt, 2);
+}
+
+#[tokio::test]
 async fn interruptions_use_up_no_retry_but_have_an_end() {
     let bench = bench(&daily(""), &["acme"]).await;
     let id = bench.asked("daily").await;
@@ -697,8 +736,9 @@ async fn a_tenant_has_so_many_runs_waiting() {
 async fn lists_of_runs_by_every_filter_page_by_page() {
     let file = daily("overlap = \"queue\"") + &daily("").replace("daily", "other");
     let bench = bench(&file, &["acme", "acme-2", "b"]).await;
-    for name in ["daily", "other", "daily"] {
-        bench.clock.advance_ms(10);
+    // Two jobs' runs of one moment, and a later one.
+    for (name, later) in [("daily", 0), ("other", 0), ("daily", 10)] {
+        bench.clock.advance_ms(later);
         bench
             .app
             .runs

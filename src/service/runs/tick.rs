@@ -28,6 +28,8 @@ const ON_TIME_MS: i64 = 60_000;
 const CATCH_UP_SPREAD_MS: i64 = 10_000;
 /// A clock that went back by more than this, in milliseconds, has gone astray.
 const CLOCK_SLACK_MS: i64 = 5_000;
+/// No run waits longer for a retry after the clock went back, in milliseconds.
+const WAIT_MS_MAX: i64 = 3_600_000;
 /// How often the clock's mark is moved, in milliseconds.
 const CLOCK_MARK_MS: i64 = 60_000;
 
@@ -43,9 +45,14 @@ impl Runs {
     /// to call at any time and any number of times.
     pub async fn tick(&self, now: Instant) -> Result<()> {
         self.watch_clock(now).await?;
-        while self.sync_step(now).await? {}
+        let synced = async {
+            while self.sync_step(now).await? {}
+            Ok(())
+        };
+        // Damage in one place keeps nothing else from running.
+        let synced: Result<()> = synced.await;
         while self.due_step(now).await? {}
-        Ok(())
+        synced
     }
 
     /// A clock that went back leaves due rows too far ahead: they are computed anew.
@@ -58,6 +65,7 @@ impl Runs {
         if known.is_some_and(|known| now.plus_ms(CLOCK_SLACK_MS) < known) {
             tracing::warn!(now = %now.to_rfc3339(), "the clock went back; all schedules are computed anew");
             self.reschedule_all().await?;
+            self.pull_waits(now).await?;
         }
         let marked = self.clock_mark().await?;
         let marks = marked.is_none_or(|at| now.0.abs_diff(at.0) >= CLOCK_MARK_MS as u64);
@@ -72,6 +80,34 @@ impl Runs {
         }
         *super::lock(&self.clock) = Some(now);
         Ok(())
+    }
+
+    /// Runs that were told to wait by a clock that went astray wait no longer than any
+    /// retry does.
+    async fn pull_waits(&self, now: Instant) -> Result<()> {
+        let mut scan = Scan::prefix(Tree::Hot, jobs::QUEUE);
+        scan.values = false;
+        loop {
+            let page = self.core.engine.scan(&scan).await?;
+            for (key, _) in &page.rows {
+                let Some((id, ready_at)) = jobs::read_queued(key) else {
+                    continue;
+                };
+                if ready_at > now.plus_ms(WAIT_MS_MAX)
+                    && let Some((run, bytes)) = self.stored(&id).await?
+                    && run.state == RunState::Queued
+                {
+                    let mut after = run.clone();
+                    after.requeue(now);
+                    self.replace((&run, &bytes), &after).await?;
+                    self.notify(&id.owner);
+                }
+            }
+            match page.next {
+                Some(next) => scan.after = Some(next),
+                None => return Ok(()),
+            }
+        }
     }
 
     async fn clock_mark(&self) -> Result<Option<Instant>> {
@@ -109,7 +145,13 @@ impl Runs {
         let Some(bytes) = self.core.engine.get(Tree::Hot, &row).await? else {
             return self.drop_due(key).await;
         };
-        let due: Due = codec::decode(&bytes)?;
+        let due: Due = match codec::decode(&bytes) {
+            Ok(due) => due,
+            Err(error) => {
+                tracing::error!(%error, job = %name, owner = owner.as_str(), "a schedule is damaged, and stands still until it is made anew");
+                return self.drop_due(key).await;
+            }
+        };
         if due.at != at {
             return self.drop_due(key).await;
         }

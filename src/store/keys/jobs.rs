@@ -5,6 +5,7 @@
 //!                 acme#~run#<job>#<slot>             a run
 //!                 acme#~log#<job>#<slot>             its log
 //!                 acme#~check#<job>#<slot>           its checkpoint
+//!                 acme#~done#<job>#<good|bad>#<moment>#<slot>   those that are over
 //!                 acme#~secret#<job>                 what signs its webhook's requests
 //! found by time   ~#due#<moment>#<owner>#<job>
 //! the queue       ~#queue#<owner>#<job>#<moment>#<slot>
@@ -88,6 +89,28 @@ pub fn run_log(id: &RunId) -> Key {
 /// A run's checkpoint.
 pub fn checkpoint(id: &RunId) -> Key {
     of_run("#~check#", id)
+}
+
+/// A run that is over, among those that went well or those that did not.
+pub fn done(id: &RunId, good: bool, ended_at: Instant) -> Key {
+    let mut key = done_of(&id.owner, &id.job, good).to_vec();
+    let rest = [&moment(ended_at), "#", &*id.slot.key()].concat();
+    key.extend_from_slice(rest.as_bytes());
+    key.into()
+}
+
+/// What every run of a job that is over begins with, for an owner.
+pub fn done_of(owner: &Owner, job: &JobName, good: bool) -> Key {
+    let class = if good { "#good#" } else { "#bad#" };
+    joined(&[owner.as_str(), "#~done#", job.as_str(), class])
+}
+
+/// The slot of a row of [`done`].
+pub fn read_done(key: &[u8]) -> Option<Slot> {
+    let text = std::str::from_utf8(key).ok()?;
+    let (rest, slot) = text.rsplit_once('#')?;
+    read_moment(rest.rsplit_once('#')?.1)?;
+    Slot::parse(slot)
 }
 
 fn of_run(family: &str, id: &RunId) -> Key {
@@ -287,6 +310,7 @@ mod tests {
                 assert!(row > listed_by_until(&id.job, state, at));
             }
             assert_eq!(read_of_run(&run(&id)), Some(id.clone()));
+            assert_eq!(read_done(&done(&id, true, at)), Some(id.slot));
             assert!(due(at, &id.owner, &id.job) < due_until(at));
             assert!(due(Instant(at.0 + 1), &id.owner, &id.job) > due_until(at));
         }
