@@ -459,8 +459,8 @@ async fn a_server_killed_while_it_works_does_each_run_once_and_no_batch_twice() 
     let operator = server.operator().await;
     let app = APP.replace("schedule = \"0 6 * * *\"", "timeout = \"1m\"");
     server.apply(&operator, &app).await;
-    const TENANTS: usize = 60;
-    const RECORDS: usize = 1_300;
+    const TENANTS: usize = 300;
+    const RECORDS: usize = 600;
     let mut lines = String::new();
     for tenant in 0..TENANTS {
         for n in 0..RECORDS {
@@ -476,15 +476,25 @@ async fn a_server_killed_while_it_works_does_each_run_once_and_no_batch_twice() 
     let asked = all.json(&json!({"tenants": "all"})).send().await.unwrap();
     let asked: Json = asked.json().await.unwrap();
     assert_eq!(asked["queued"], TENANTS + 1);
-    for wait in [30, 70, 20, 110, 50, 90] {
-        tokio::time::sleep(Duration::from_millis(wait)).await;
+    for round in 0..20 {
+        tokio::time::sleep(Duration::from_millis(20 + round * 7 % 50)).await;
         server.signal(nix::sys::signal::Signal::SIGKILL);
         server.run();
     }
     let list = |state: &'static str| {
-        let path = format!("/v1/runs?limit=500&state={state}");
-        let request = server.bearer(&operator, Method::GET, &path);
-        async move { ok(request).await["items"].as_array().unwrap().clone() }
+        let (server, operator) = (&server, &operator);
+        async move {
+            let (mut found, mut cursor) = (Vec::new(), String::new());
+            loop {
+                let path = format!("/v1/runs?limit=500&state={state}{cursor}");
+                let page = ok(server.bearer(operator, Method::GET, &path)).await;
+                found.extend(page["items"].as_array().unwrap().clone());
+                match page["next_cursor"].as_str() {
+                    Some(next) => cursor = format!("&cursor={next}"),
+                    None => return found,
+                }
+            }
+        }
     };
     let began = Instant::now();
     while !list("queued").await.is_empty() || !list("running").await.is_empty() {
