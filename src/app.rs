@@ -9,8 +9,10 @@ use crate::{
     service::{
         Core, Error, Result,
         apps::Apps,
+        archive::Archive,
         auth::Auth,
         check::Check,
+        holds::Holds,
         keys::{KeyCache, Keys},
         operators::Operators,
         passwords::Passwords,
@@ -30,6 +32,10 @@ pub struct App {
     pub store: OpenStore,
     /// What every service works with.
     pub core: Core,
+    /// The archive tier.
+    pub archive: Arc<Archive>,
+    /// Legal holds.
+    pub holds: Arc<Holds>,
     /// The applied app file.
     pub apps: Arc<Apps>,
     /// Who asks.
@@ -59,6 +65,7 @@ impl App {
             engine: store.engine.clone(),
             clock,
             limits: Arc::new(config.limits.clone()),
+            dictionaries: Arc::default(),
         };
         let apps = Arc::new(Apps::load(core.clone()).await?);
         let passwords = Arc::new(Passwords::new(&config.auth)?);
@@ -68,6 +75,8 @@ impl App {
         let tenants = Arc::new(Tenants::new(core.clone(), key_cache));
         let job_metrics = JobMetrics::new().map_err(Error::internal)?;
         Ok(Self {
+            archive: Arc::new(Archive::new(core.clone(), apps.clone(), records.clone())),
+            holds: Arc::new(Holds::new(core.clone(), apps.clone())),
             runs: Arc::new(Runs::new(core.clone(), apps.clone(), &config.jobs)),
             job_metrics: Arc::new(job_metrics),
             auth: Arc::new(Auth::new(

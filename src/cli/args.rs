@@ -58,6 +58,9 @@ pub enum Command {
     /// Jobs and their runs
     #[command(subcommand)]
     Job(Job),
+    /// The archive tier: what leaves the hot one, comes back, is kept or erased
+    #[command(subcommand)]
+    Archive(Archive),
     /// Read records from NDJSON or CSV into one tenant or many
     Import(Import),
     /// Write a tenant's records as NDJSON, which import reads again
@@ -361,6 +364,96 @@ pub enum Job {
         /// Make a new one; the one before signs too for a day
         #[arg(long)]
         rotate: bool,
+    },
+}
+
+/// `tenantry archive`
+#[derive(Debug, Subcommand)]
+pub enum Archive {
+    /// What the rules would move and erase now, and how much smaller the hot tier would be
+    Plan {
+        /// For this tenant; may be repeated [default: all]
+        #[arg(long, short)]
+        tenant: Vec<String>,
+    },
+    /// Carry out the rules now and wait; or, with --entity, archive what a query names
+    Run {
+        /// For this tenant; may be repeated [default: all]
+        #[arg(long, short)]
+        tenant: Vec<String>,
+        /// Erase archived records whose purge_after is over, instead of archiving
+        #[arg(long)]
+        purge: bool,
+        /// Archive this entity's records that --where names, whatever its rule says
+        #[arg(long, short, conflicts_with = "purge", requires = "tenant")]
+        entity: Option<String>,
+        /// The filters of a list, as in 'status=closed&closed_at[lt]=2026-01-01' [default: all]
+        #[arg(long = "where", value_name = "QUERY", requires = "entity")]
+        query: Option<String>,
+    },
+    /// What there is of each entity in both tiers, and how far it is compressed
+    Status {
+        /// For this tenant; may be repeated [default: all]
+        #[arg(long, short)]
+        tenant: Vec<String>,
+    },
+    /// Bring a record back, or the archived ones that a query names
+    Restore {
+        /// The tenant
+        tenant: String,
+        /// The entity
+        entity: String,
+        /// The record
+        #[arg(required_unless_present = "query", conflicts_with = "query")]
+        id: Option<String>,
+        /// The filters of a list, as in 'status=closed'; '' for all
+        #[arg(long = "where", value_name = "QUERY")]
+        query: Option<String>,
+    },
+    /// List what purges erased
+    Receipts {
+        /// The tenant
+        tenant: String,
+    },
+    /// Legal holds: what they cover is neither deleted nor purged
+    #[command(subcommand)]
+    Hold(Hold),
+}
+
+/// `tenantry archive hold`
+#[derive(Debug, Subcommand)]
+pub enum Hold {
+    /// Set one on a tenant, an entity or a record; prints its id
+    Set {
+        /// The tenant
+        tenant: String,
+        /// The entity [default: all of the tenant]
+        #[arg(long, short)]
+        entity: Option<String>,
+        /// The record [default: all of the entity]
+        #[arg(long, requires = "entity")]
+        record: Option<String>,
+        /// Why
+        #[arg(long)]
+        reason: String,
+    },
+    /// List those in force
+    List {
+        /// The tenant
+        tenant: String,
+        /// Those that were lifted, instead
+        #[arg(long)]
+        lifted: bool,
+    },
+    /// Lift one; who did, when and why is kept
+    Lift {
+        /// The tenant
+        tenant: String,
+        /// The hold, as list shows it
+        hold: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
     },
 }
 

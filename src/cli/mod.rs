@@ -102,6 +102,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode> {
         Command::Apply(apply) => commands::apply::run(&context, &apply)?,
         Command::Tenant(tenant) => commands::tenant::run(&context, &tenant)?,
         Command::Key(key) => commands::key::run(&context, &key)?,
+        Command::Archive(archive) => return commands::archive::run(&context, &archive),
         Command::Job(job) => return commands::job::run(&context, &job),
         Command::Operator(operator) => commands::operator::run(&context, &operator)?,
         Command::Import(import) => import::run(&context, &import)?,

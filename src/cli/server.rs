@@ -122,6 +122,7 @@ async fn run(
         Some(_) => Some(Engine::start(
             app.runs.clone(),
             app.records.clone(),
+            app.archive.clone(),
             app.apps.clone(),
             app.job_metrics.clone(),
         )?),

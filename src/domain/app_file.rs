@@ -1,6 +1,7 @@
 //! `app.toml`: what a team declares. Read with every problem told at once, each
 //! with its line, its key and what was expected.
 
+mod archive;
 mod builtin;
 mod diff;
 mod indexes;

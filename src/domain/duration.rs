@@ -1,29 +1,39 @@
 //! Durations as people write them: a whole number and a unit, as in `90s`, `15m`,
-//! `24h`, `7d`.
+//! `24h`, `7d`, `7y`. A day has 24 hours, a year 365 days.
 
-/// The longest duration that is read: ten years.
-pub const DURATION_MS_MAX: i64 = 3_650 * 86_400_000;
+/// A day, in milliseconds.
+pub const DAY_MS: i64 = 86_400_000;
+/// A year, in milliseconds.
+pub const YEAR_MS: i64 = 365 * DAY_MS;
+/// The longest duration that [`parse`] reads: ten years.
+pub const DURATION_MS_MAX: i64 = 10 * YEAR_MS;
 
-const UNITS: [(&str, i64); 6] = [
+const UNITS: [(&str, i64); 7] = [
     ("ms", 1),
     ("s", 1_000),
     ("m", 60_000),
     ("h", 3_600_000),
-    ("d", 86_400_000),
-    ("w", 7 * 86_400_000),
+    ("d", DAY_MS),
+    ("w", 7 * DAY_MS),
+    ("y", YEAR_MS),
 ];
 
 /// What [`parse`] expects, for messages.
-pub const EXPECTED: &str = "a whole number with a unit of ms, s, m, h, d or w, as in \"15m\"";
+pub const EXPECTED: &str = "a whole number with a unit of ms, s, m, h, d, w or y, as in \"15m\"";
 
 /// Reads a duration in milliseconds; `None` where the text is none, or longer than
 /// ten years.
 pub fn parse(text: &str) -> Option<i64> {
+    parse_up_to(text, DURATION_MS_MAX)
+}
+
+/// As [`parse`], with another longest duration.
+pub fn parse_up_to(text: &str, most_ms: i64) -> Option<i64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit)?;
     let number: i64 = number.parse().ok()?;
-    number.checked_mul(*ms).filter(|ms| *ms <= DURATION_MS_MAX)
+    number.checked_mul(*ms).filter(|ms| *ms <= most_ms)
 }
 
 /// The shortest text that [`parse`] reads as so many milliseconds.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::FieldProblem;
+use super::archive::{ArchiveRule, When, due_row};
 use super::names::{EntityName, IndexName};
 use super::record::RecordMeta;
 use super::schema::field_of;
@@ -40,6 +41,8 @@ pub struct Entity {
     pub schema: Value,
     /// The declared access patterns.
     pub indexes: Vec<Index>,
+    /// When its records leave the hot tree.
+    pub archive: Option<ArchiveRule>,
     pub(super) validator: Arc<jsonschema::Validator>,
 }
 
@@ -51,6 +54,7 @@ impl std::fmt::Debug for Entity {
             .field("max_record_bytes", &self.max_record_bytes)
             .field("max_array_items", &self.max_array_items)
             .field("indexes", &self.indexes)
+            .field("archive", &self.archive)
             .finish_non_exhaustive()
     }
 }
@@ -67,6 +71,9 @@ pub struct Index {
     pub unique: bool,
     /// Whether rows are counted for each value of all fields but the last.
     pub count: bool,
+    /// Set where it is the index of an archive rule, which holds only records that
+    /// meet its condition. Lists never use it.
+    pub when: Option<When>,
 }
 
 /// A field of an index.
@@ -123,6 +130,9 @@ impl Index {
                 text.push_str(name);
             }
         }
+        for (field, value) in self.when.iter().flatten() {
+            text.push_str(&format!(";when:{}={value:?}", field.path));
+        }
         for field in &self.fields {
             text.push(';');
             text.push_str(match field.system {
@@ -149,6 +159,12 @@ impl Entity {
         self.indexes
             .iter()
             .find(|index| index.name.as_str() == name)
+    }
+
+    /// All indexes that have rows: those declared, and that of the archive rule.
+    pub fn all_indexes(&self) -> impl Iterator<Item = &Index> {
+        let due = self.archive.as_ref().map(|rule| &rule.due);
+        self.indexes.iter().chain(due)
     }
 
     /// The field at a dotted path, as an index would have it, or why none can.
@@ -234,6 +250,11 @@ impl Entity {
         meta: &RecordMeta,
         data: &Value,
     ) -> Result<Vec<Vec<IndexValue>>, IndexProblem> {
+        if let Some(when) = &index.when {
+            let by = index.fields.last();
+            let row = by.and_then(|by| due_row(when, by, meta, data));
+            return Ok(row.into_iter().collect());
+        }
         let mut rows: Vec<Vec<IndexValue>> = vec![Vec::with_capacity(index.fields.len())];
         for field in &index.fields {
             let values = field.values(meta, data);
@@ -280,7 +301,7 @@ impl Entity {
 
 impl Field {
     /// The distinct values of the field in a record, in their order.
-    fn values(&self, meta: &RecordMeta, data: &Value) -> Vec<IndexValue> {
+    pub(super) fn values(&self, meta: &RecordMeta, data: &Value) -> Vec<IndexValue> {
         match self.system {
             Some(SystemField::CreatedAt) => return vec![IndexValue::from_instant(meta.created_at)],
             Some(SystemField::UpdatedAt) => return vec![IndexValue::from_instant(meta.updated_at)],

@@ -7,6 +7,7 @@
 //! rows, and [`cursor`] remembers where a page ended.
 
 pub mod app_file;
+pub mod archive;
 pub mod cursor;
 pub mod duration;
 pub mod entity;

@@ -20,6 +20,8 @@ pub struct RecordMeta {
     /// Drawn anew whenever a record is made, so that one deleted and made again
     /// under the same id is another one.
     pub incarnation: u64,
+    /// It was restored from the archive and stays hot until then.
+    pub restored_until: Option<Instant>,
 }
 
 /// The record's ETag, in its quotes.
@@ -117,6 +119,7 @@ mod tests {
         created_at: Instant(0),
         updated_at: Instant(0),
         incarnation: 0xab,
+        restored_until: None,
     };
 
     #[test]

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::FieldProblem;
-use super::names::TenantSlug;
+use super::archive::{NEVER, OwnRules, OwnTerms, parse_duration};
+use super::names::{EntityName, TenantSlug};
 use crate::base::Instant;
 
 /// The longest name of a tenant, in characters.
@@ -33,6 +34,9 @@ pub struct Tenant {
     pub meta: BTreeMap<String, String>,
     /// Its share of the jobs' time, beside that of others: 1 to 100.
     pub weight: u32,
+    /// What it has instead of the durations of archive rules, by entity.
+    #[schema(value_type = std::collections::BTreeMap<String, OwnTerms>)]
+    pub archive: OwnRules,
     /// When it was made.
     #[serde(with = "wire_instant")]
     #[schema(value_type = String, format = DateTime)]
@@ -53,6 +57,7 @@ impl Tenant {
             locale: "en".to_owned(),
             meta: BTreeMap::new(),
             weight: 1,
+            archive: OwnRules::new(),
             created_at: at,
             updated_at: at,
         }
@@ -78,6 +83,10 @@ pub struct TenantChange {
     /// A new share of the jobs' time, 1 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weight: Option<u32>,
+    /// Durations instead of those of archive rules, by entity: `after` and
+    /// `purge_after`, as in `30d`; null goes back to what is declared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archive: Option<BTreeMap<String, Option<BTreeMap<String, Option<String>>>>>,
 }
 
 impl TenantChange {
@@ -100,6 +109,7 @@ impl TenantChange {
             changed.locale.clone_from(locale);
         }
         changed.weight = self.weight.unwrap_or(changed.weight);
+        self.change_archive(&mut changed.archive, &mut problems);
         for (key, value) in self.meta.iter().flatten() {
             match value {
                 Some(value) => changed.meta.insert(key.clone(), value.clone()),
@@ -120,6 +130,61 @@ impl TenantChange {
             Ok(changed)
         } else {
             Err(problems)
+        }
+    }
+
+    fn change_archive(&self, rules: &mut OwnRules, problems: &mut Vec<FieldProblem>) {
+        for (name, given) in self.archive.iter().flatten() {
+            let place = format!("/archive/{}", name.chars().take(80).collect::<String>());
+            let entity = match EntityName::parse(name) {
+                Ok(entity) => entity,
+                Err(error) => {
+                    problems.push(FieldProblem::new(place, error.to_string()));
+                    continue;
+                }
+            };
+            let mut terms = rules.remove(&entity).unwrap_or_default();
+            match given {
+                None => terms = OwnTerms::default(),
+                Some(members) => {
+                    for (key, value) in members {
+                        let field = match key.as_str() {
+                            "after" => &mut terms.after,
+                            "purge_after" => &mut terms.purge_after,
+                            _ => {
+                                let message = "expected after or purge_after";
+                                problems.push(FieldProblem::new(place.clone(), message));
+                                continue;
+                            }
+                        };
+                        let never = key == "purge_after" && value.as_deref() == Some(NEVER);
+                        if let Some(text) = value.as_deref().filter(|_| !never)
+                            && parse_duration(text).is_none()
+                        {
+                            let expected = crate::domain::duration::EXPECTED;
+                            let or = if key == "purge_after" {
+                                ", or never"
+                            } else {
+                                ""
+                            };
+                            problems.push(FieldProblem::new(
+                                format!("{place}/{key}"),
+                                format!("expected {expected}, at most 100y{or}"),
+                            ));
+                        }
+                        field.clone_from(value);
+                    }
+                }
+            }
+            if !terms.is_empty() {
+                rules.insert(entity, terms);
+            }
+        }
+        if rules.len() > super::app_file::ENTITIES_MAX {
+            problems.push(FieldProblem::new(
+                "/archive",
+                "more entities than there can be",
+            ));
         }
     }
 

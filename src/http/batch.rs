@@ -12,7 +12,7 @@ use crate::{
     domain::record::EtagMatch,
     service::{
         Code, Error, Scope,
-        records::{Action, Operation, Outcome, OutcomeKind, Reply},
+        records::{Action, Only, Operation, Outcome, OutcomeKind, Reply},
     },
 };
 
@@ -48,12 +48,14 @@ enum Op {
     Put,
     Patch,
     Delete,
+    Archive,
+    Restore,
 }
 
 /// Carries out up to 100 operations, all or none.
 ///
-/// `op` is `create`, `put`, `patch` or `delete`; each may have its own `if_match`
-/// and `if_none_match`. The problem of a batch that fails names the operation by
+/// `op` is `create`, `put`, `patch`, `delete`, `archive` or `restore` (of this record
+/// alone); each may have its own `if_match` and `if_none_match`. The problem of a batch that fails names the operation by
 /// its number from 0.
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/batch", tag = "records",
@@ -117,11 +119,18 @@ fn operation(step: Step<'_>) -> Result<Operation, String> {
         (Op::Put, Some(id)) => Action::Put { id },
         (Op::Patch, Some(id)) => Action::Patch { id },
         (Op::Delete, Some(id)) => Action::Delete { id },
+        (Op::Archive, Some(id)) => Action::Archive {
+            id,
+            only: Only::Anyhow,
+        },
+        (Op::Restore, Some(id)) => Action::Restore { id },
         (_, None) => return Err("This operation needs the member \"id\".".into()),
     };
     let body = match (step.op, step.data) {
-        (Op::Delete, Some(_)) => return Err("A deletion has no member \"data\".".into()),
-        (Op::Delete, None) => Bytes::new(),
+        (Op::Delete | Op::Archive | Op::Restore, Some(_)) => {
+            return Err("This operation has no member \"data\".".into());
+        }
+        (Op::Delete | Op::Archive | Op::Restore, None) => Bytes::new(),
         (_, Some(data)) => Bytes::copy_from_slice(data.get().as_bytes()),
         (_, None) => return Err("This operation needs the member \"data\".".into()),
     };
@@ -151,6 +160,8 @@ fn reply(outcomes: &[Outcome]) -> Reply {
             OutcomeKind::Updated => "updated",
             OutcomeKind::Unchanged => "unchanged",
             OutcomeKind::Deleted => "deleted",
+            OutcomeKind::Archived => "archived",
+            OutcomeKind::Restored => "restored",
         };
         // Entities and ids hold nothing that JSON would escape.
         let head = format!(

@@ -4,6 +4,7 @@
 
 mod answer;
 pub mod app_file;
+pub mod archive;
 pub mod assets;
 pub mod auth;
 pub mod authenticate;
@@ -14,6 +15,7 @@ mod conditions;
 pub mod cors;
 pub mod headers;
 pub mod health;
+pub mod holds;
 pub mod jobs;
 pub mod keys;
 pub mod metrics;

@@ -12,8 +12,8 @@ use utoipa::{
 };
 
 use super::{
-    Answer, app_file, auth, batch, health, jobs, keys, metrics, operators, records, routes, runs,
-    store, tenants, transfer,
+    Answer, app_file, archive, auth, batch, health, holds, jobs, keys, metrics, operators, records,
+    routes, runs, store, tenants, transfer,
 };
 
 /// The document.
@@ -55,6 +55,16 @@ use super::{
         records::patch,
         records::delete,
         batch::batch,
+        archive::archive_record,
+        archive::restore_record,
+        archive::archive_by_query,
+        archive::restore_by_query,
+        archive::status,
+        archive::plan,
+        archive::receipts,
+        holds::list,
+        holds::set,
+        holds::lift,
         transfer::import_tenant,
         transfer::import_many,
         transfer::export,
@@ -81,6 +91,7 @@ use super::{
     components(schemas(crate::service::transfer::Format)),
     tags(
         (name = "records", description = "Tenants' records"),
+        (name = "archive", description = "The archive tier: what leaves the hot one, comes back, is kept or erased"),
         (name = "tenants", description = "Customer accounts and their API keys"),
         (name = "jobs", description = "Jobs, their runs and reports"),
         (name = "app", description = "The app file: entities, schemas, indexes"),

@@ -48,6 +48,8 @@ pub fn status_and_title(code: Code) -> (u16, &'static str) {
         Code::MethodNotAllowed => (405, "The route knows no such method"),
         Code::RequestTimeout => (408, "The request came too slowly"),
         Code::AlreadyExists => (409, "Something of that name exists"),
+        Code::RecordArchived => (409, "The record is in the archive"),
+        Code::LegalHold => (409, "A legal hold keeps it"),
         Code::UniqueViolation => (409, "Another record has these values"),
         Code::IndexNotReady => (409, "The index is being built"),
         Code::WouldDropData => (409, "Applying would drop records"),

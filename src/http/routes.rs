@@ -3,8 +3,8 @@
 use actix_web::{Resource, web};
 
 use super::{
-    app_file, auth, batch, health, jobs, keys, metrics, openapi, operators, page, problem, records,
-    runs, store, tenants, transfer,
+    app_file, archive, auth, batch, health, holds, jobs, keys, metrics, openapi, operators, page,
+    problem, records, runs, store, tenants, transfer,
 };
 
 /// A resource that answers methods it does not know with 405 and `Allow`.
@@ -19,6 +19,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .configure(problem::configure)
         .configure(records::configure)
         .configure(batch::configure)
+        .configure(archive::configure)
+        .configure(holds::configure)
         .configure(health::configure)
         .configure(metrics::configure)
         .configure(openapi::configure)

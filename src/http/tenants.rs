@@ -80,6 +80,7 @@ pub async fn create(
     payload: web::Payload,
 ) -> Answer {
     let wish: NewTenant = body::json(&app, &request, payload).await?;
+    app.apps.check_own_rules(wish.archive.as_ref()).await?;
     let tenant = app.tenants.create(&caller.0, wish).await?;
     let location = format!("/v1/tenants/{}", tenant.id);
     Ok(HttpResponse::Created()
@@ -112,6 +113,7 @@ pub async fn change(
     payload: web::Payload,
 ) -> Answer {
     let change: TenantChange = body::json(&app, &request, payload).await?;
+    app.apps.check_own_rules(change.archive.as_ref()).await?;
     let changed = app.tenants.change(&caller.0, &tenant, &change).await?;
     Ok(HttpResponse::Ok().json(changed))
 }

@@ -25,6 +25,7 @@ use crate::{
     domain::job::RunId,
     service::{
         Result,
+        archive::Archive,
         records::Records,
         runs::{End, Ended, Runs, Stop},
     },
@@ -36,6 +37,8 @@ pub struct Workshop {
     pub runs: Arc<Runs>,
     /// The records.
     pub records: Arc<Records>,
+    /// What is due for the archive.
+    pub archive: Arc<Archive>,
     /// What sends to other machines.
     pub network: Network,
     /// What is counted.
@@ -51,7 +54,12 @@ pub async fn attempt(workshop: &Workshop, id: &RunId) -> Result<Option<f64>> {
     let began = Instant::now();
     let (job, live) = (claimed.job.clone(), claimed.live.clone());
     workshop.metrics.started(&claimed.run);
-    let context = Context::new(workshop.runs.clone(), workshop.records.clone(), claimed);
+    let context = Context::new(
+        workshop.runs.clone(),
+        workshop.records.clone(),
+        workshop.archive.clone(),
+        claimed,
+    );
     let cpu = AtomicU64::new(0);
     let work = Timed {
         work: Box::pin(AssertUnwindSafe(kinds::run(&context, &workshop.network)).catch_unwind()),

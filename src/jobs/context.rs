@@ -16,12 +16,15 @@ use crate::{
     },
     service::{
         Code, Error, TenantAccess,
-        records::{Operation, Records},
+        archive::Archive,
+        records::{Operation, Outcome, Records},
         runs::{Checkpoint, Claimed, Runs},
     },
     store::Batch,
 };
 
+/// Bytes of a read unit.
+const READ_UNIT_BYTES: u64 = 4_096;
 /// Bytes of a write unit.
 const WRITE_UNIT_BYTES: u64 = 1_024;
 
@@ -94,6 +97,7 @@ impl From<Error> for Failure {
 pub struct Context {
     runs: Arc<Runs>,
     records: Arc<Records>,
+    archive: Arc<Archive>,
     claimed: Claimed,
     spent: [AtomicU64; 3],
 }
@@ -115,10 +119,16 @@ struct Units {
 
 impl Context {
     /// The context of an attempt.
-    pub fn new(runs: Arc<Runs>, records: Arc<Records>, claimed: Claimed) -> Self {
+    pub fn new(
+        runs: Arc<Runs>,
+        records: Arc<Records>,
+        archive: Arc<Archive>,
+        claimed: Claimed,
+    ) -> Self {
         Self {
             runs,
             records,
+            archive,
             claimed,
             spent: Default::default(),
         }
@@ -137,6 +147,11 @@ impl Context {
     /// The service that knows records.
     pub fn records(&self) -> &Records {
         &self.records
+    }
+
+    /// The service that knows what is due.
+    pub fn archive(&self) -> &Archive {
+        &self.archive
     }
 
     /// Access to the tenant's records.
@@ -196,18 +211,56 @@ impl Context {
         progress: Progress,
     ) -> Result<(), Failure> {
         let checkpoint = checkpoint(state, progress)?;
-        let run = &self.claimed.run;
-        let mut with = Batch::default();
-        self.runs.fence(&mut with, run)?;
-        self.runs.keep(&mut with, &run.id, &checkpoint)?;
-        let access = self.tenant()?;
-        if !self.records.apply_with(access, operations, &with).await? {
-            return Err(Failure::lost());
-        }
+        let keep = |_: &[Outcome]| {
+            let checkpoint = checkpoint.clone();
+            Ok((checkpoint, Batch::default()))
+        };
+        self.write_and_keep(operations, &keep).await?;
         let bytes = operations.iter().map(|operation| operation.body.len());
         self.wrote(bytes.sum::<usize>() + checkpoint.state.len());
-        self.claimed.live.set_progress(progress);
         Ok(())
+    }
+
+    /// Changes records in one commit with a checkpoint, and whatever else, made from what
+    /// was done.
+    pub async fn write_and_keep(
+        &self,
+        operations: &[Operation],
+        keep: &(dyn Fn(&[Outcome]) -> Result<(Checkpoint, Batch), Failure> + Send + Sync),
+    ) -> Result<Vec<Outcome>, Failure> {
+        tokio::task::yield_now().await;
+        let run = &self.claimed.run;
+        let with = |outcomes: &[Outcome]| {
+            let kept = keep(outcomes).map_err(|failure| Error::internal(failure.error));
+            let (checkpoint, mut batch) = kept?;
+            self.runs.fence(&mut batch, run)?;
+            self.runs.keep(&mut batch, &run.id, &checkpoint)?;
+            Ok(batch)
+        };
+        let access = self.tenant()?;
+        let done = self.records.apply_with(access, operations, &with).await?;
+        let done = done.ok_or_else(Failure::lost)?;
+        let (
+            Checkpoint {
+                done: so_far,
+                total,
+                ..
+            },
+            _,
+        ) = keep(&done)?;
+        let progress = Progress {
+            done: so_far,
+            total,
+        };
+        self.claimed.live.set_progress(progress);
+        Ok(done)
+    }
+
+    /// Counts records that were moved or removed, so many bytes long.
+    pub fn moved(&self, records: u64, bytes: usize) {
+        self.spent[0].fetch_add(records, Relaxed);
+        self.spent[1].fetch_add((bytes as u64).div_ceil(READ_UNIT_BYTES), Relaxed);
+        self.wrote(bytes);
     }
 
     fn wrote(&self, bytes: usize) {
@@ -232,7 +285,8 @@ impl Context {
     }
 }
 
-fn checkpoint(state: &impl Serialize, progress: Progress) -> Result<Checkpoint, Failure> {
+/// A kind's state, to be kept.
+pub fn checkpoint(state: &impl Serialize, progress: Progress) -> Result<Checkpoint, Failure> {
     let state = serde_json::to_vec(state)
         .map_err(|error| Failure::permanent(format!("the checkpoint cannot be kept: {error}")))?;
     Ok(Checkpoint {

@@ -9,7 +9,7 @@ use super::{
     attempt::Workshop, dispatcher::Dispatcher, heartbeat, kinds::webhook::Network,
     metrics::JobMetrics,
 };
-use crate::service::{Error, Result, apps::Apps, records::Records, runs::Runs};
+use crate::service::{Error, Result, apps::Apps, archive::Archive, records::Records, runs::Runs};
 
 /// The jobs' threads' priority (`man 2 setpriority`).
 const NICE: i32 = 10;
@@ -27,6 +27,7 @@ impl Engine {
     pub fn start(
         runs: Arc<Runs>,
         records: Arc<Records>,
+        archive: Arc<Archive>,
         apps: Arc<Apps>,
         metrics: Arc<JobMetrics>,
     ) -> Result<Self> {
@@ -35,6 +36,7 @@ impl Engine {
         let workshop = Arc::new(Workshop {
             runs,
             records,
+            archive,
             network,
             metrics,
         });

@@ -57,6 +57,7 @@ impl Bench {
         let App {
             runs,
             records,
+            archive,
             apps,
             job_metrics,
             ..
@@ -64,6 +65,7 @@ impl Bench {
         let engine = Engine::start(
             runs.clone(),
             records.clone(),
+            archive.clone(),
             apps.clone(),
             job_metrics.clone(),
         );

@@ -29,6 +29,10 @@ pub enum Code {
     MethodNotAllowed,
     /// Something of that name exists.
     AlreadyExists,
+    /// The record is in the archive, where nothing is changed.
+    RecordArchived,
+    /// A legal hold keeps what was to be deleted.
+    LegalHold,
     /// A unique index has another record with these values.
     UniqueViolation,
     /// `If-Match` or `If-None-Match` did not hold.

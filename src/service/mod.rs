@@ -5,10 +5,13 @@ mod caller;
 mod error;
 
 pub mod apps;
+pub mod archive;
 pub mod auth;
 pub mod check;
 pub mod counts;
+pub mod dictionaries;
 pub mod expiry;
+pub mod holds;
 pub mod keys;
 pub mod limiter;
 pub mod operators;
@@ -42,4 +45,6 @@ pub struct Core {
     pub clock: Arc<dyn Clock>,
     /// The installation's limits.
     pub limits: Arc<Limits>,
+    /// What archived records are packed with.
+    pub dictionaries: Arc<dictionaries::Dictionaries>,
 }

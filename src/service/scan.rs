@@ -2,7 +2,7 @@
 //! by hand.
 
 use super::{Core, Result};
-use crate::store::{Key, Scan, Tree, Value};
+use crate::store::{Batch, Key, Order, Scan, Tree, Value};
 
 /// Every row under a prefix, page by page.
 pub(super) async fn every(core: &Core, prefix: impl Into<Key>) -> Result<Vec<(Key, Value)>> {
@@ -16,4 +16,19 @@ pub(super) async fn every(core: &Core, prefix: impl Into<Key>) -> Result<Vec<(Ke
             None => return Ok(rows),
         }
     }
+}
+
+/// Forgets all but the last `kept` rows under a prefix. Called after each row that is
+/// added, so that few are ever too many.
+pub(super) async fn keep_latest(core: &Core, prefix: Key, kept: usize) -> Result<()> {
+    let mut scan = Scan::prefix(Tree::Hot, prefix);
+    (scan.order, scan.limit, scan.values) = (Order::Descending, kept + 64, false);
+    let mut batch = Batch::default();
+    for (key, _) in core.engine.scan(&scan).await?.rows.into_iter().skip(kept) {
+        batch.delete(Tree::Hot, key);
+    }
+    if !batch.writes.is_empty() {
+        core.engine.commit(batch).await?;
+    }
+    Ok(())
 }

@@ -47,6 +47,7 @@ pub fn bench_with(change: impl FnOnce(&mut Config)) -> Bench {
         engine: store.engine.clone(),
         clock: clock.clone(),
         limits: Arc::new(config.limits),
+        dictionaries: Arc::default(),
     };
     let passwords = Arc::new(Passwords::new(&config.auth).unwrap());
     let cache = Arc::new(KeyCache::default());

@@ -72,8 +72,14 @@ pub fn read<T: DeserializeOwned>(kind: &str, body: &[u8]) -> Result<T> {
 
 /// The version byte of a record.
 const RECORD_VERSION: u8 = 1;
+/// The version byte of a compressed record, which [`super::packed`] reads.
+pub(super) const PACKED_VERSION: u8 = 2;
+/// The version byte of a record that was restored: it has one number more.
+const RESTORED_VERSION: u8 = 3;
 /// The version byte and four numbers of 8 bytes.
 const RECORD_HEADER_BYTES: usize = 1 + 4 * 8;
+/// The same with the end of its time as a restored one.
+const RESTORED_HEADER_BYTES: usize = RECORD_HEADER_BYTES + 8;
 
 /// What stands before a record's JSON.
 #[derive(Serialize, serde::Deserialize)]
@@ -92,48 +98,63 @@ pub fn encode_record(meta: &RecordMeta, json: &[u8]) -> Result<Value> {
         updated_at: meta.updated_at.0,
         incarnation: meta.incarnation,
     };
-    let mut bytes = Vec::with_capacity(RECORD_HEADER_BYTES + json.len());
-    bytes.push(RECORD_VERSION);
+    let mut bytes = Vec::with_capacity(RESTORED_HEADER_BYTES + json.len());
+    bytes.push(match meta.restored_until {
+        None => RECORD_VERSION,
+        Some(_) => RESTORED_VERSION,
+    });
     bincode::serde::encode_into_std_write(&header, &mut bytes, layout())
         .map_err(|error| StoreError::Corrupt(format!("a record cannot be stored: {error}")))?;
     debug_assert_eq!(bytes.len(), RECORD_HEADER_BYTES);
+    if let Some(until) = meta.restored_until {
+        bytes.extend_from_slice(&until.0.to_be_bytes());
+    }
     bytes.extend_from_slice(json);
     Ok(bytes.into())
 }
 
 /// A stored record's header and JSON; the JSON is a slice of `value`, not a copy.
 pub fn decode_record(value: &Value) -> Result<(RecordMeta, Bytes)> {
-    let (meta, _) = split_record(value)?;
-    Ok((meta, value.slice(RECORD_HEADER_BYTES..)))
+    let (meta, json) = split_record(value)?;
+    Ok((meta, value.slice(value.len() - json.len()..)))
 }
 
 /// A stored record's header and JSON, borrowed.
 pub fn split_record(value: &[u8]) -> Result<(RecordMeta, &[u8])> {
-    check_record(value)?;
+    let end = header_bytes(value)?;
     let header: RecordHeader = read("record header", &value[1..RECORD_HEADER_BYTES])?;
+    let until = value[RECORD_HEADER_BYTES..end].first_chunk();
     let meta = RecordMeta {
         version: header.version,
         created_at: Instant(header.created_at),
         updated_at: Instant(header.updated_at),
         incarnation: header.incarnation,
+        restored_until: until.map(|bytes| Instant(i64::from_be_bytes(*bytes))),
     };
-    Ok((meta, &value[RECORD_HEADER_BYTES..]))
+    Ok((meta, &value[end..]))
 }
 
 /// The bytes that change with every write of a record: what a write expects to
-/// find as it was when it read it.
+/// find as it was when it read it. All of a packed record, which is small and of which
+/// nothing stays over a change.
 pub fn record_header(value: &Value) -> Result<Bytes> {
-    check_record(value)?;
-    Ok(value.slice(..RECORD_HEADER_BYTES))
+    if value.first() == Some(&PACKED_VERSION) {
+        return Ok(value.clone());
+    }
+    Ok(value.slice(..header_bytes(value)?))
 }
 
-/// The version is ours, and a header and some JSON are there.
-fn check_record(value: &[u8]) -> Result<()> {
-    match value.first() {
-        Some(&RECORD_VERSION) if value.len() > RECORD_HEADER_BYTES => Ok(()),
-        Some(&RECORD_VERSION) => Err(StoreError::Corrupt("a record cut short".into())),
-        Some(&version) => Err(unknown_version("record", version)),
-        None => Err(StoreError::Corrupt("an empty record".into())),
+/// How long the header is, where the version is ours and some JSON follows it.
+fn header_bytes(value: &[u8]) -> Result<usize> {
+    let bytes = match value.first() {
+        Some(&RECORD_VERSION) => RECORD_HEADER_BYTES,
+        Some(&RESTORED_VERSION) => RESTORED_HEADER_BYTES,
+        Some(&version) => return Err(unknown_version("record", version)),
+        None => return Err(StoreError::Corrupt("an empty record".into())),
+    };
+    match value.len() > bytes {
+        true => Ok(bytes),
+        false => Err(StoreError::Corrupt("a record cut short".into())),
     }
 }
 

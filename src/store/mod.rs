@@ -9,6 +9,7 @@ pub mod engine;
 mod folder;
 pub mod keys;
 mod open;
+pub mod packed;
 
 pub use committer::{Committed, CommitterMetrics, CommitterOptions};
 pub use copy::{Copied, compact, convert, drop_converted};

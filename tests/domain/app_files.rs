@@ -18,6 +18,7 @@ const META: RecordMeta = RecordMeta {
     created_at: Instant(1_000),
     updated_at: Instant(2_000),
     incarnation: 7,
+    restored_until: None,
 };
 
 #[test]
@@ -379,4 +380,68 @@ fields = ["tags", "n", "meta.tier", "updated_at"]
         problem.to_string(),
         "tags: is 513 bytes long; the index i takes strings of up to 512 bytes"
     );
+}
+
+const RULED: &str = r#"
+[entity.ticket.schema]
+properties.status = { enum = ["open", "closed"] }
+properties.closed_at = { type = "string", format = "date-time" }
+properties.tags = { type = "array", items = { type = "string" } }
+
+[entity.comment.schema]
+properties.ticket_id = { type = "string" }
+
+[[entity.comment.index]]
+name = "by_ticket"
+fields = ["ticket_id", "created_at"]
+
+[entity.ticket.archive]
+"#;
+
+#[test]
+fn an_archive_rule_brings_an_index_and_jobs_along() {
+    let rule = "when = { status = \"closed\" }\nby = \"closed_at\"\nafter = \"90d\"\npurge_after = \"7y\"\nwith = [\"comment\"]\n";
+    let file = AppFile::parse(&format!("{RULED}{rule}")).unwrap();
+    let names: Vec<&str> = file.jobs.keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["archive", "purge", "restore"]);
+    let ticket = &file.entities["ticket"];
+    let archive = ticket.archive.as_ref().unwrap();
+    assert_eq!(archive.due.name.as_str(), "archive_due");
+    assert_eq!(archive.with[0].field, "ticket_id");
+    let rows = |restored_until, status: &str| {
+        let meta = RecordMeta {
+            restored_until,
+            ..META
+        };
+        let data = json!({"status": status, "closed_at": "2026-03-01T00:00:00Z"});
+        ticket.index_rows(&archive.due, &meta, &data).unwrap()
+    };
+    let instant = |ms| IndexValue::from_instant(Instant(ms));
+    let closed = vec![IndexValue::Bool(false), instant(1_772_323_200_000)];
+    assert_eq!(rows(None, "closed"), [closed]);
+    assert!(rows(None, "open").is_empty());
+    let stays = vec![IndexValue::Bool(true), instant(77)];
+    assert_eq!(rows(Some(Instant(77)), "closed"), [stays]);
+    // A job of one's own takes the place of the one that comes along.
+    let own = "[job.tidy]\nkind = \"archive\"\nschedule = \"@weekly\"\nwith = { entities = [\"ticket\"], records_per_second = 100 }\n";
+    let file = AppFile::parse(&format!("{RULED}{rule}{own}")).unwrap();
+    let names: Vec<&str> = file.jobs.keys().map(|name| name.as_str()).collect();
+    assert_eq!(names, ["purge", "restore", "tidy"]);
+}
+
+#[test]
+fn mistakes_of_an_archive_rule() {
+    let told = |rule: &str| told(&format!("{RULED}{rule}"));
+    let mut all = String::new();
+    for rule in [
+        "",
+        "when = { state = \"x\", tags = \"a\", status = 7 }\nby = \"status\"\nafter = \"soon\"\npurge = \"1y\"\n",
+        "by = \"closed_at\"\nafter = \"90d\"\npurge_after = \"30d\"\non_write = \"maybe\"\n",
+        "by = \"updated_at\"\nafter = \"90d\"\nwith = [\"comments\", \"ticket\", { entity = \"comment\", field = \"about\" }, 7]\n",
+        "by = \"closed_at\"\nafter = \"90d\"\n[[entity.ticket.index]]\nname = \"archive_due\"\nfields = [\"status\"]\n[job.purge]\nkind = \"archive\"\nwith = { entities = [\"comment\", \"nothing\"], records_per_second = 0 }\n",
+    ] {
+        all += &told(rule);
+        all += "\n";
+    }
+    insta::assert_snapshot!(all);
 }

@@ -161,6 +161,7 @@ pub fn records() -> impl Strategy<Value = Vec<Record>> {
                     created_at: Instant(created),
                     updated_at: Instant(created + later),
                     incarnation: 1,
+                    restored_until: None,
                 },
                 data,
             })

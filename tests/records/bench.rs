@@ -8,7 +8,7 @@ use tenantry::{
     app::App,
     base::{Instant, ManualClock},
     config::{Config, Flags, Sources},
-    domain::{AppFile, Tenant, TenantSlug, query::ListRequest, record::EtagMatch},
+    domain::{AppFile, TenantSlug, query::ListRequest, record::EtagMatch},
     service::{
         Caller, Code, Error, Scope, TenantAccess,
         apps::ApplyOptions,
@@ -73,10 +73,8 @@ pub async fn apply(app: &App, text: &str) {
 
 pub async fn tenant(app: &App, slug: &str) -> TenantAccess {
     let id: TenantSlug = slug.parse().unwrap();
-    let mut batch = store::Batch::default();
-    let row = store::codec::encode(&Tenant::new(id.clone(), START)).unwrap();
-    batch.put(store::Tree::Hot, store::keys::tenant(&id), row);
-    app.core.engine.commit(batch).await.unwrap();
+    let made = app.tenants.ensure(&Caller::Local, &id, slug);
+    made.await.unwrap();
     let access = app.tenants.access(&Caller::Local, slug, Scope::Write);
     access.await.unwrap()
 }

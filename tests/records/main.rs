@@ -2,6 +2,7 @@
 //! memory and with a clock that stands still.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod archive;
 mod bench;
 mod building;
 mod idempotency;

@@ -203,11 +203,13 @@ async fn an_import_restores_and_can_be_repeated() {
         created_at: START.plus_ms(-1000),
         updated_at: START.plus_ms(-500),
         incarnation: 0,
+        restored_until: None,
     };
     let row = |subject: &str, restored| {
         let action = Action::Import {
             id: Some("t-1".into()),
             restored,
+            tier: tenantry::store::Tree::Hot,
         };
         op(action, ticket(subject))
     };

@@ -15,7 +15,7 @@ use crate::cli::session::Session;
 use crate::cli::{Context, FAILED};
 
 /// How often a run is looked at that is waited for.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Runs on one page.
 const PAGE: usize = 500;
 
@@ -153,7 +153,7 @@ fn of(job: &str) -> Target {
     Target::new("/v1/jobs").segment(job)
 }
 
-fn of_run(run: &str) -> Target {
+pub(super) fn of_run(run: &str) -> Target {
     Target::new("/v1/runs").segment(run)
 }
 
@@ -231,7 +231,7 @@ fn run_now(context: &Context, job: &str, whom: &Whom, wait: bool) -> Result<Exit
 
 /// Waits until what was asked for is over. Of more than 100 runs the first 100 are
 /// named; when those are over, nothing of the job may wait or run.
-fn watch(session: &Session, job: &str, asked: &Value) -> Result<Vec<Value>> {
+pub(super) fn watch(session: &Session, job: &str, asked: &Value) -> Result<Vec<Value>> {
     let names = asked["runs"].as_array().cloned().unwrap_or_default();
     let total = asked["queued"].as_u64().unwrap_or(0);
     let mut progress = Progress::new(Some(total));

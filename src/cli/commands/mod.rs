@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod apply;
+pub mod archive;
 mod demo;
 pub mod export;
 pub mod init;

@@ -90,6 +90,10 @@ fn change(changes: &[String]) -> Result<Value> {
         match (field, field.strip_prefix("meta.")) {
             (_, Some(key)) if value.is_empty() => notes.insert(key.to_owned(), Value::Null),
             (_, Some(key)) => notes.insert(key.to_owned(), value.into()),
+            (field, None) if field.starts_with("archive.") => {
+                own_term(&mut change, field, value)?;
+                None
+            }
             ("name" | "timezone" | "locale", None) => change.insert(field.to_owned(), value.into()),
             ("weight", None) => {
                 let weight: u32 = value
@@ -99,7 +103,7 @@ fn change(changes: &[String]) -> Result<Value> {
             }
             _ => {
                 let text = format!(
-                    "unknown field {field:?}: expected name=, timezone=, locale=, weight= or meta.KEY="
+                    "unknown field {field:?}: expected name=, timezone=, locale=, weight=, meta.KEY=, archive.ENTITY.after= or archive.ENTITY.purge_after="
                 );
                 return Err(WrongUse(text).into());
             }
@@ -109,6 +113,22 @@ fn change(changes: &[String]) -> Result<Value> {
         change.insert("meta".to_owned(), notes.into());
     }
     Ok(change.into())
+}
+
+/// `archive.incident.after=30d`; nothing behind the = goes back to what is declared.
+fn own_term(change: &mut Map<String, Value>, field: &str, value: &str) -> Result<()> {
+    let mut parts = field.split('.').skip(1);
+    let (Some(entity), Some(term), None) = (parts.next(), parts.next(), parts.next()) else {
+        let text = format!("{field}: expected archive.ENTITY.after or archive.ENTITY.purge_after");
+        return Err(WrongUse(text).into());
+    };
+    let value = match value {
+        "" => Value::Null,
+        value => value.into(),
+    };
+    let own = change.entry("archive").or_insert_with(|| json!({}));
+    own[entity][term] = value;
+    Ok(())
 }
 
 fn split(pair: &str) -> Result<(&str, &str)> {
@@ -128,7 +148,12 @@ mod tests {
             change(&pairs).unwrap(),
             json!({"name": "A=B", "meta": {"tier": "gold", "old": null}})
         );
-        for wrong in ["name", "id=x", "meta=x"] {
+        let pairs = ["archive.ticket.after=30d", "archive.ticket.purge_after="].map(str::to_owned);
+        assert_eq!(
+            change(&pairs).unwrap(),
+            json!({"archive": {"ticket": {"after": "30d", "purge_after": null}}})
+        );
+        for wrong in ["name", "id=x", "meta=x", "archive.ticket=x"] {
             let error = change(&[wrong.to_owned()]).unwrap_err();
             assert!(error.is::<WrongUse>(), "{wrong}");
         }

@@ -45,7 +45,7 @@ static BUILT_IN: LazyLock<Vec<Arc<Entity>>> = LazyLock::new(|| {
     };
     // A test sees that nothing is wrong with it.
     let entity = read_entity(name.as_ref(), &table, &mut problems);
-    entity.into_iter().map(Arc::new).collect()
+    entity.into_iter().map(|(e, _)| Arc::new(e)).collect()
 });
 
 /// All of them.

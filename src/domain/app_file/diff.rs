@@ -36,6 +36,8 @@ pub struct EntityDiff {
     pub schema_changed: bool,
     /// Whether its limits are others.
     pub limits_changed: bool,
+    /// Whether its archive rule is another one.
+    pub archive_changed: bool,
     /// Indexes that are new.
     pub indexes_added: Vec<IndexName>,
     /// Indexes that are gone.
@@ -56,6 +58,7 @@ impl EntityDiff {
         !self.title_changed
             && !self.schema_changed
             && !self.limits_changed
+            && !self.archive_changed
             && self.indexes_added.is_empty()
             && self.indexes_dropped.is_empty()
             && self.indexes_changed.is_empty()
@@ -105,6 +108,7 @@ fn entity_diff(old: &Entity, new: &Entity) -> EntityDiff {
         schema_changed: old.schema != new.schema,
         limits_changed: (old.max_record_bytes, old.max_array_items)
             != (new.max_record_bytes, new.max_array_items),
+        archive_changed: old.archive != new.archive,
         indexes_added: names(
             new.indexes
                 .iter()

@@ -94,6 +94,7 @@ fn read_index(
         count: count.map_or(fields.len() >= 2 && countable, |(count, _)| count),
         unique: unique.is_some_and(|(unique, _)| unique),
         fields,
+        when: None,
     };
     Some((index, place))
 }

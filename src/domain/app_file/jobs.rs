@@ -42,6 +42,71 @@ pub(super) fn read_jobs(
     entities: &Entities,
     problems: &mut Problems,
 ) -> BTreeMap<JobName, Arc<Job>> {
+    let mut jobs = declared_jobs(root, entities, problems);
+    if entities.values().any(|entity| entity.archive.is_some()) {
+        add_archive_jobs(&mut jobs, root, problems);
+    }
+    jobs
+}
+
+/// Jobs that an archive rule brings along, where no job of their kind is declared:
+/// name and kind, schedule, spread.
+const ARCHIVE_JOBS: [(&str, Option<&str>, i64); 3] = [
+    ("archive", Some("0 1 * * *"), 3 * 3_600_000),
+    ("purge", Some("0 5 * * *"), 3_600_000),
+    ("restore", None, 0),
+];
+/// How long one of them may take.
+const ARCHIVE_TIMEOUT_MS: i64 = 12 * 3_600_000;
+
+fn add_archive_jobs(
+    jobs: &mut BTreeMap<JobName, Arc<Job>>,
+    root: &Table<'_, '_>,
+    problems: &mut Problems,
+) {
+    for (kind, schedule, spread_ms) in ARCHIVE_JOBS {
+        if jobs.values().any(|job| job.kind.name() == kind) {
+            continue;
+        }
+        // Each is the name of a kind and a name of a job; a test sees that.
+        let (Ok(name), Some(Ok(does))) = (
+            JobName::parse(kind),
+            Kind::parse(kind, Map::new(), &Entities::new()),
+        ) else {
+            continue;
+        };
+        if jobs.contains_key(&name) {
+            let place = root
+                .get("job")
+                .map_or_else(|| root.place.clone(), |jobs| jobs.locate(&[kind.into()]));
+            let message = format!(
+                "the name is taken: archive rules bring a job {kind} along; give this one another name"
+            );
+            problems.add(&place, message);
+            continue;
+        }
+        let job = Job {
+            name: name.clone(),
+            kind: does,
+            schedule: schedule.and_then(|text| Schedule::cron(text).ok()),
+            timezone: Zone::Tenant,
+            scope: Scope::EachTenant(BTreeMap::new()),
+            spread_ms,
+            timeout_ms: ARCHIVE_TIMEOUT_MS,
+            retries: Retries::default(),
+            overlap: Overlap::Skip,
+            missed: Missed::RunOnce,
+            running_max: None,
+        };
+        jobs.insert(name, Arc::new(job));
+    }
+}
+
+fn declared_jobs(
+    root: &Table<'_, '_>,
+    entities: &Entities,
+    problems: &mut Problems,
+) -> BTreeMap<JobName, Arc<Job>> {
     let mut jobs = BTreeMap::new();
     let Some(entry) = root.get("job") else {
         return jobs;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 use toml::de::DeTable;
 
+use super::archive::{WantedChild, find_children, read_archive};
 use super::indexes::read_indexes;
 use super::jobs::read_jobs;
 use super::problems::{Place, Problems};
@@ -49,10 +50,10 @@ pub(super) fn read(source: &str, problems: &mut Problems) -> (Entities, Jobs) {
 fn read_entities(root: &Table<'_, '_>, problems: &mut Problems) -> Entities {
     let mut entities = BTreeMap::new();
     let Some(entry) = root.get("entity") else {
-        return entities;
+        return Entities::new();
     };
     let Some(declared) = entry.table("tables, as in [entity.ticket]", problems) else {
-        return entities;
+        return Entities::new();
     };
     if declared.members.len() > ENTITIES_MAX {
         let message = format!(
@@ -61,27 +62,36 @@ fn read_entities(root: &Table<'_, '_>, problems: &mut Problems) -> Entities {
         );
         problems.add(&declared.place, message);
     }
+    let mut children = Vec::new();
     for (name, key, entry) in declared.entries() {
         let parsed = EntityName::parse(name).map_err(|error| problems.add(&key, error.to_string()));
         let table = entry.table("a table, as in [entity.ticket]", problems);
         let entity = table.and_then(|table| read_entity(parsed.as_ref().ok(), &table, problems));
-        if let (Ok(name), Some(entity)) = (parsed, entity) {
+        if let (Ok(name), Some((entity, wanted))) = (parsed, entity) {
             if builtin::is_built_in(&name) {
                 let message = format!("{name} is taken: jobs of the kind report make its records");
                 problems.add(&key, message);
                 continue;
             }
-            entities.insert(name, Arc::new(entity));
+            children.push((name.clone(), wanted));
+            entities.insert(name, entity);
         }
     }
-    entities
+    for (name, wanted) in children {
+        let found = find_children(&name, wanted, &entities, problems);
+        if let Some(rule) = entities.get_mut(&name).and_then(|e| e.archive.as_mut()) {
+            rule.with = found;
+        }
+    }
+    let shared = entities.into_iter();
+    shared.map(|(name, e)| (name, Arc::new(e))).collect()
 }
 
 pub(super) fn read_entity(
     name: Option<&EntityName>,
     table: &Table<'_, '_>,
     problems: &mut Problems,
-) -> Option<Entity> {
+) -> Option<(Entity, Vec<WantedChild>)> {
     table.check_keys(
         &[
             "title",
@@ -89,8 +99,9 @@ pub(super) fn read_entity(
             "max_array_items",
             "schema",
             "index",
+            "archive",
         ],
-        &["archive"],
+        &[],
         problems,
     );
     let before = problems.len();
@@ -107,16 +118,20 @@ pub(super) fn read_entity(
         check_title(&schema, title, place, problems);
     }
     let indexes = read_indexes(table, Some(&schema), problems);
+    let archive = read_archive(table, &schema, &indexes, problems);
+    let (archive, children) = archive.unzip();
     let name = name.filter(|_| problems.len() == before)?;
-    Some(Entity {
+    let entity = Entity {
         name: name.clone(),
         title: title.map(|(title, _)| title.to_owned()),
         max_record_bytes: max_record_bytes.unwrap_or(RECORD_BYTES_DEFAULT),
         max_array_items: max_array_items.unwrap_or(ARRAY_ITEMS_DEFAULT),
         schema,
         indexes,
+        archive,
         validator: Arc::new(validator),
-    })
+    };
+    Some((entity, children.unwrap_or_default()))
 }
 
 fn check_title(schema: &Value, title: &str, place: &Place, problems: &mut Problems) {

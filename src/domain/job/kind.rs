@@ -1,6 +1,7 @@
 //! The kinds of jobs that are built in, with their parameters (`with`), checked when
 //! the app file is applied. What they do is in `jobs/kinds/`, one file each.
 
+pub mod archive;
 pub mod report;
 pub mod webhook;
 
@@ -18,6 +19,12 @@ pub enum Kind {
     Report(report::Params),
     /// Posts records to a URL.
     Webhook(webhook::Params),
+    /// Moves what is due into the archive, or what a query names.
+    Archive(archive::Params),
+    /// Moves what a query names back.
+    Restore,
+    /// Erases archived records whose time is over.
+    Purge(archive::Params),
     /// Does what a test needs.
     #[cfg(test)]
     Testing(String),
@@ -46,7 +53,7 @@ pub type Entities = BTreeMap<EntityName, Arc<Entity>>;
 
 impl Kind {
     /// The names, as `kind` takes them.
-    pub const NAMES: [&'static str; 2] = ["report", "webhook"];
+    pub const NAMES: [&'static str; 5] = ["report", "webhook", "archive", "restore", "purge"];
 
     /// Reads the parameters of the kind with that name; `None` where there is none.
     pub fn parse(
@@ -57,6 +64,9 @@ impl Kind {
         match name {
             "report" => Some(report::Params::parse(with, entities).map(Self::Report)),
             "webhook" => Some(webhook::Params::parse(with, entities).map(Self::Webhook)),
+            "archive" => Some(archive::Params::parse(with, entities).map(Self::Archive)),
+            "restore" => Some(typed::<NoParams>(with).map(|NoParams {}| Self::Restore)),
+            "purge" => Some(archive::Params::parse(with, entities).map(Self::Purge)),
             #[cfg(test)]
             "testing" => Some(Ok(Self::Testing(
                 with["does"].as_str().unwrap_or_default().to_owned(),
@@ -70,6 +80,9 @@ impl Kind {
         match self {
             Self::Report(_) => "report",
             Self::Webhook(_) => "webhook",
+            Self::Archive(_) => "archive",
+            Self::Restore => "restore",
+            Self::Purge(_) => "purge",
             #[cfg(test)]
             Self::Testing(_) => "testing",
         }
@@ -78,7 +91,7 @@ impl Kind {
     /// Whether its time goes by waiting for others, so that it needs no processor.
     pub fn waits_on_network(&self) -> bool {
         match self {
-            Self::Report(_) => false,
+            Self::Report(_) | Self::Archive(_) | Self::Restore | Self::Purge(_) => false,
             Self::Webhook(_) => true,
             #[cfg(test)]
             Self::Testing(does) => does.starts_with("io "),
@@ -88,13 +101,20 @@ impl Kind {
     /// What is wrong with running it for `scope`.
     pub fn refuses(&self, scope: &Scope) -> Option<&'static str> {
         match (self, scope) {
-            (Self::Report(_) | Self::Webhook(_), Scope::Installation) => {
+            #[cfg(test)]
+            (Self::Testing(_), _) => None,
+            (_, Scope::EachTenant(_)) => None,
+            (_, Scope::Installation) => {
                 Some("works on a tenant's records: expected for = \"each-tenant\"")
             }
-            _ => None,
         }
     }
 }
+
+/// A kind without parameters.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoParams {}
 
 /// Reads typed parameters, all unknown keys refused.
 pub(super) fn typed<T: serde::de::DeserializeOwned>(

@@ -1,6 +1,9 @@
 //! The kinds of jobs: one file each, and one line in [`run`]. Their parameters are
 //! read in `domain/job/kind.rs`.
 
+mod archive;
+mod moving;
+mod purge;
 mod report;
 #[cfg(test)]
 mod testing;
@@ -18,6 +21,9 @@ pub async fn run(context: &Context, network: &Network) -> Result<Made, Failure> 
     match &context.claimed().job.kind {
         Kind::Report(params) => report::run(context, network, params).await,
         Kind::Webhook(params) => webhook::run(context, network, params).await,
+        Kind::Archive(params) => archive::run(context, params).await,
+        Kind::Restore => archive::restore(context).await,
+        Kind::Purge(params) => purge::run(context, params).await,
         #[cfg(test)]
         Kind::Testing(does) => testing::run(context, does).await,
     }

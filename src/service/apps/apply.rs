@@ -15,8 +15,11 @@ use crate::{
         AppDiff, AppFile, EntityName,
         app_file::{diff, is_built_in},
     },
-    service::{Caller, Code, Error, Result, counts, runs::reschedule_all},
-    store::{Batch, Condition, StoreError, Tree, codec, keys},
+    service::{Caller, Code, Error, Result, counts, holds, runs::reschedule_all, tenants},
+    store::{
+        Batch, Condition, StoreError, Tree, codec,
+        keys::{self, TenantKeys},
+    },
 };
 
 /// Applied versions that are kept; older ones are forgotten.
@@ -83,6 +86,7 @@ impl Apps {
             if !options.drop_data {
                 refuse_data_loss(&dropped)?;
             }
+            self.refuse_held(&dropped).await?;
             refuse_purging(&before.head, &file)?;
             let mut head = next_head(&before.head, &file, !changes.is_empty() || version == 0);
             head.purging
@@ -125,7 +129,7 @@ impl Apps {
                 .values()
                 .filter(|e| is_built_in(&e.name));
             let missing = built_in
-                .flat_map(|entity| entity.indexes.iter().map(move |index| (entity, index)))
+                .flat_map(|entity| entity.all_indexes().map(move |index| (entity, index)))
                 .any(|(e, i)| state.head.entry(e.name.as_str(), i.name.as_str()).is_none());
             if !missing {
                 return Ok(());
@@ -156,6 +160,21 @@ impl Apps {
             });
         }
         Ok(dropped)
+    }
+
+    /// What a legal hold covers is not dropped.
+    async fn refuse_held(&self, dropped: &[DroppedEntity]) -> Result<()> {
+        for dropped in dropped.iter().filter(|dropped| dropped.records > 0) {
+            let entity = EntityName::parse(&dropped.entity).map_err(Error::internal)?;
+            for slug in tenants::all_slugs(&self.core).await? {
+                let keys = TenantKeys::new(&slug);
+                if holds::holds_any_of(&self.core, &keys, &entity).await? {
+                    let what = format!("The entity {entity} of the tenant {slug}");
+                    return Err(holds::held(&what));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Writes a new head over the one of `before`, with the version it brings.
@@ -284,7 +303,7 @@ fn next_head(before: &AppHead, file: &AppFile, new_version: bool) -> AppHead {
         purging: before.purging.clone(),
     };
     for (name, entity) in &file.entities {
-        for index in &entity.indexes {
+        for index in entity.all_indexes() {
             let fingerprint = index.fingerprint();
             let state = match before.entry(name.as_str(), index.name.as_str()) {
                 None => IndexState::Building,

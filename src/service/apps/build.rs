@@ -49,6 +49,8 @@ impl Apps {
             let keys = TenantKeys::new(&slug);
             let mut prefixes = vec![keys.records(&entity), keys.all_indexes(&entity)];
             prefixes.extend(keys.counters(&entity));
+            prefixes.push(keys.dictionaries(&entity));
+            prefixes.push(keys.dictionary_now(&entity));
             self.remove_prefixes(&prefixes).await?;
         }
         self.change_head(state, |head| head.purging.retain(|e| e != name))
@@ -225,7 +227,8 @@ impl Apps {
             rows: BTreeMap::new(),
         };
         for (key, value) in &page.rows {
-            if let Some(refused) = planned.add(key, value)? {
+            let plain = self.core.unpack(&keys, &entity.name, value.clone()).await?;
+            if let Some(refused) = planned.add(key, &plain)? {
                 return Ok(Built::Refused(refused));
             }
             let header = codec::record_header(value)?;
@@ -254,6 +257,16 @@ impl Apps {
     /// Puts the planned rows that no write has added yet.
     async fn add_absent(&self, batch: &mut Batch, planned: &Planned<'_>) -> Result<Option<String>> {
         let wanted: Vec<Key> = planned.rows.keys().cloned().collect();
+        if planned.index.unique && planned.tree == Tree::Archive {
+            // Archived records keep their values to themselves, too.
+            let hot = self.core.engine.get_many(Tree::Hot, &wanted).await?;
+            for ((key, row), found) in planned.rows.iter().zip(hot) {
+                if let Some(other) = found {
+                    return Ok(Some(planned.duplicate(&other, &row.value)));
+                }
+                batch.expect(Tree::Hot, key.clone(), Condition::Absent);
+            }
+        }
         let found = self.core.engine.get_many(planned.tree, &wanted).await?;
         for ((key, row), found) in planned.rows.iter().zip(found) {
             match found {
@@ -372,8 +385,7 @@ fn advance(progress: &mut BuildProgress, slug: &TenantSlug, next: Option<Key>, d
 fn declared<'a>(state: &'a AppState, entry: &IndexEntry) -> Option<(&'a Entity, &'a Index)> {
     let entity = state.file.entities.get(&entity_name(&entry.entity).ok()?)?;
     let index = entity
-        .indexes
-        .iter()
+        .all_indexes()
         .find(|i| i.name.as_str() == entry.index)?;
     Some((entity, index))
 }

@@ -54,7 +54,7 @@ impl AppState {
 
     /// The indexes of `entity` whose rows every write keeps.
     pub fn maintained<'a>(&'a self, entity: &'a Entity) -> impl Iterator<Item = Maintained<'a>> {
-        entity.indexes.iter().filter_map(|index| {
+        entity.all_indexes().filter_map(|index| {
             let entry = self.head.entry(entity.name.as_str(), index.name.as_str())?;
             let building = entry.state == IndexState::Building;
             entry

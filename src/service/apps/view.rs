@@ -1,5 +1,7 @@
 //! The app as the API shows it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -78,6 +80,27 @@ impl Apps {
             indexes,
             purging: state.head.purging.clone(),
         })
+    }
+
+    /// Refuses durations for an entity that has no archive rule: they would do nothing.
+    pub async fn check_own_rules<T>(
+        &self,
+        own: Option<&BTreeMap<String, Option<T>>>,
+    ) -> Result<()> {
+        let state = self.for_reading().await?;
+        let set = own
+            .into_iter()
+            .flatten()
+            .filter(|(_, terms)| terms.is_some());
+        for (name, _) in set {
+            if state.entity(name)?.archive.is_none() {
+                return Err(Error::new(
+                    Code::BadRequest,
+                    format!("archive: the entity {name} has no archive rule in app.toml."),
+                ));
+            }
+        }
+        Ok(())
     }
 
     async fn index_view(&self, entry: &IndexEntry) -> Result<IndexView> {

@@ -201,6 +201,8 @@ impl Tally {
             Counted::Records => Some(self.records),
             Counted::Bytes => Some(self.bytes),
             Counted::Given => (self.damaged == 0).then_some(self.given),
+            Counted::Packed => Some(self.packed),
+            Counted::Json => (self.damaged == 0).then_some(self.json),
         }
     }
 }

@@ -24,6 +24,10 @@ pub(super) struct Tally {
     pub records: i64,
     pub bytes: i64,
     pub given: i64,
+    /// Bytes of the values of archived records.
+    pub packed: i64,
+    /// Bytes of archived records' JSON.
+    pub json: i64,
     /// Records that cannot be read: of them nobody knows the times or the rows.
     pub damaged: u64,
 }
@@ -105,11 +109,11 @@ impl Run<'_> {
             }
             let mut wanted = Vec::new();
             for (key, value) in &page {
-                match decode(key, value) {
+                match self.decode(family.keys, family.entity, key, value).await {
                     Ok(decoded) => self.record(family, key, value, decoded, &mut wanted),
                     Err(detail) => {
-                        family.tally.add(key, value, None);
-                        self.damaged(family.tree, key, detail).await?;
+                        family.tally.add(family.tree, key, value, None);
+                        self.damaged(family, key, detail).await?;
                     }
                 }
             }
@@ -133,7 +137,9 @@ impl Run<'_> {
             data,
         } = decoded;
         let given = time_of_record_id(id.as_str()) != Some(meta.created_at);
-        family.tally.add(key, value, Some(given));
+        family
+            .tally
+            .add(family.tree, key, value, Some((given, json.len())));
         if self.options.schema
             && let Err(problems) = family.entity.validate(&data, json.len())
         {
@@ -190,9 +196,10 @@ impl Run<'_> {
     }
 
     /// A record that cannot be read, unless it can by now.
-    async fn damaged(&mut self, tree: Tree, key: &Key, detail: String) -> Result<()> {
-        if let Some(value) = self.core.engine.get(tree, key).await?
-            && decode(key, &value).is_err()
+    async fn damaged(&mut self, family: &Family<'_>, key: &Key, detail: String) -> Result<()> {
+        let (keys, entity) = (family.keys, family.entity);
+        if let Some(value) = self.core.engine.get(family.tree, key).await?
+            && self.decode(keys, entity, key, &value).await.is_err()
         {
             self.report.add(Kind::Record, key, detail);
         }
@@ -225,22 +232,42 @@ impl Run<'_> {
         let scan = Scan::prefix(tree, keys.records(&entity.name));
         let mut pages = Pages::new(&self.core.engine, scan);
         while let Some((key, value)) = pages.next().await? {
-            let head = keys::last_segment(&key).zip(codec::decode_record(&value).ok());
-            let given =
-                head.map(|(id, (meta, _))| time_of_record_id(id.as_str()) != Some(meta.created_at));
-            tally.add(&key, &value, given);
+            let read = self.decode(keys, entity, &key, &value).await.ok();
+            let read = read.map(|Decoded { id, meta, json, .. }| {
+                let given = time_of_record_id(id.as_str()) != Some(meta.created_at);
+                (given, json.len())
+            });
+            tally.add(tree, &key, &value, read);
         }
         Ok(tally)
+    }
+
+    async fn decode(
+        &self,
+        keys: &TenantKeys,
+        entity: &Entity,
+        key: &Key,
+        value: &Value,
+    ) -> Result<Decoded, String> {
+        let plain = self.core.unpack(keys, &entity.name, value.clone()).await;
+        let plain = plain.map_err(|error| error.cause.unwrap_or(error.detail))?;
+        decode(key, &plain)
     }
 }
 
 impl Tally {
-    /// Adds a record; `given` is `None` where it cannot be read.
-    fn add(&mut self, key: &Key, value: &Value, given: Option<bool>) {
+    /// Adds a record; whether its id was given, and the length of its JSON, where it
+    /// can be read.
+    fn add(&mut self, tree: Tree, key: &Key, value: &Value, read: Option<(bool, usize)>) {
+        let size = |bytes: usize| i64::try_from(bytes).unwrap_or(i64::MAX);
         self.records += 1;
-        self.bytes += i64::try_from(key.len() + value.len()).unwrap_or(i64::MAX);
-        self.given += i64::from(given == Some(true));
-        self.damaged += u64::from(given.is_none());
+        self.bytes += size(key.len() + value.len());
+        self.given += i64::from(read.is_some_and(|(given, _)| given));
+        self.damaged += u64::from(read.is_none());
+        if tree == Tree::Archive {
+            self.packed += size(value.len());
+            self.json += size(read.map_or(0, |(_, json)| json));
+        }
     }
 }
 

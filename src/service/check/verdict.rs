@@ -159,7 +159,12 @@ impl Run<'_> {
                 wanted: None,
             }));
         };
-        let Ok((meta, json)) = codec::decode_record(&value) else {
+        let plain = self
+            .core
+            .unpack(suspect.keys, &entity.name, value.clone())
+            .await;
+        let decoded = plain.map(|plain| codec::decode_record(&plain));
+        let Ok(Ok((meta, json))) = decoded else {
             return Ok(None);
         };
         let Ok(data) = parse_strict(&json) else {

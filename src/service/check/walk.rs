@@ -5,7 +5,7 @@ use super::{Kind, Run, pages::Pages};
 use crate::{
     domain::{EntityName, TenantSlug},
     service::{Result, apps::AppState, tenants},
-    store::{Key, Scan, Tree, codec, engine::prefix_end, keys},
+    store::{Key, Scan, Tree, codec, engine::prefix_end, keys, packed},
 };
 
 /// What owns the rows that belong to no tenant.
@@ -138,7 +138,12 @@ impl Run<'_> {
             self.report.keys += 1;
             if !is_index {
                 self.report.records += 1;
-                if let Err(error) = codec::decode_record(&value) {
+                // The dictionary of a packed one may be gone with what declared it.
+                let error = match packed::is_packed(&value) {
+                    true => packed::read(&value).err(),
+                    false => codec::decode_record(&value).err(),
+                };
+                if let Some(error) = error {
                     self.report.add(Kind::Record, &key, error.to_string());
                 }
             }

@@ -28,7 +28,11 @@ pub(super) fn exists(entity: &Entity, target: &Target, meta: &RecordMeta) -> Err
 pub(super) fn check_conditions(operation: &Operation, current: Option<&RecordMeta>) -> Result<()> {
     let needs_one = matches!(
         operation.action,
-        Action::Patch { .. } | Action::Delete { .. }
+        Action::Patch { .. }
+            | Action::Delete { .. }
+            | Action::Archive { .. }
+            | Action::Restore { .. }
+            | Action::Purge { .. }
     );
     if current.is_none() && needs_one {
         return Ok(());

@@ -22,7 +22,7 @@ use crate::{
         },
     },
     service::{Code, Error, Result, TenantAccess, apps::AppState, counts},
-    store::{Key, Tree, keys::Counted},
+    store::{Key, Tree, Value, keys::Counted},
 };
 
 /// Records fetched at once through index rows.
@@ -171,8 +171,11 @@ impl Records {
         let bytes_max = self.core.limits.page_bytes_max;
         let mut full = false;
         if !matches!(list.plan.access, Access::Index { .. }) {
-            for row in chunk {
+            for mut row in chunk {
                 out.records_read += 1;
+                if row.tier == Tree::Archive {
+                    row.value = self.unpacked(list, row.value).await?;
+                }
                 full = list
                     .own_row(&row)?
                     .is_some_and(|record| !out.push(&record, bytes_max));
@@ -186,9 +189,12 @@ impl Records {
         let fetched = list.fetch(&*self.core.engine, &chunk).await?;
         let generation = self.core.engine.generation(&list.prefix);
         for (row, fetched) in chunk.into_iter().zip(fetched) {
-            if let Some((key, value)) = fetched {
+            if let Some((key, mut value)) = fetched {
                 out.records_read += 1;
                 out.bytes_read += key.len() + value.len();
+                if row.tier == Tree::Archive {
+                    value = self.unpacked(list, value).await?;
+                }
                 let settled =
                     row.generation.is_some_and(|g| g % 2 == 0) && row.generation == generation;
                 full = list
@@ -201,6 +207,11 @@ impl Records {
             out.last = Some(row.key);
         }
         Ok(!full)
+    }
+
+    async fn unpacked(&self, list: &List<'_>, value: Value) -> Result<Value> {
+        let keys = &list.access.keys;
+        self.core.unpack(keys, &list.entity.name, value).await
     }
 
     /// An index that was dropped while it was read may have lost rows under the

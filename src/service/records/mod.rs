@@ -32,7 +32,11 @@ pub use render::{Record, RecordRef};
 use tokio::sync::OnceCell;
 
 use super::{Core, apps::Apps};
-use crate::domain::{EntityName, RecordId, RecordMeta, cursor::Secret, record::EtagMatch};
+use crate::{
+    base::Instant,
+    domain::{EntityName, RecordId, RecordMeta, cursor::Secret, record::EtagMatch},
+    store::Tree,
+};
 
 /// The service.
 pub struct Records {
@@ -73,6 +77,19 @@ pub struct Operation {
     pub if_none_match: Option<EtagMatch>,
 }
 
+impl Operation {
+    /// An operation without data or conditions.
+    pub fn of(entity: &str, action: Action) -> Self {
+        Self {
+            entity: entity.into(),
+            action,
+            body: Bytes::new(),
+            if_match: None,
+            if_none_match: None,
+        }
+    }
+}
+
 /// The kinds of operations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
@@ -102,7 +119,40 @@ pub enum Action {
         id: Option<String>,
         /// Version and times of an export, for a record that is not there yet.
         restored: Option<RecordMeta>,
+        /// The tier it had there.
+        tier: Tree,
     },
+    /// Moves a record into the archive; nothing where it is there already.
+    Archive {
+        /// The record's id.
+        id: String,
+        /// What has to hold of it; else nothing is done.
+        only: Only,
+    },
+    /// Moves a record back; nothing where it is hot already.
+    Restore {
+        /// The record's id.
+        id: String,
+    },
+    /// Removes a record that is in the archive; nothing where it is not.
+    Purge {
+        /// The record's id.
+        id: String,
+        /// By its entity's rule its time has to be before this.
+        before: Option<Instant>,
+    },
+}
+
+/// What has to hold of a record for it to be archived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only {
+    /// Nothing.
+    Anyhow,
+    /// Its rule's condition, and its time is before this. A record whose time as a
+    /// restored one is over and which is not due otherwise counts as restored no more.
+    Due(Instant),
+    /// It is at this version.
+    Version(u64),
 }
 
 /// What became of one operation.
@@ -129,6 +179,10 @@ pub enum OutcomeKind {
     Unchanged,
     /// The record is gone.
     Deleted,
+    /// The record is in the archive now.
+    Archived,
+    /// The record is hot again.
+    Restored,
 }
 
 /// An answer, as it is remembered under an `Idempotency-Key`.

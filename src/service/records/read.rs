@@ -16,6 +16,8 @@ impl Records {
         let key = access.keys.record(&entity.name, &id);
         for tier in Tree::ALL {
             if let Some(value) = self.core.engine.get(tier, &key).await? {
+                let keys = &access.keys;
+                let value = self.core.unpack(keys, &entity.name, value).await?;
                 let (meta, json) = codec::decode_record(&value)?;
                 return Ok(Record {
                     id,

@@ -52,7 +52,10 @@ fn target(core: &Core, operation: &Operation) -> Result<Target> {
         | Action::Import { id: Some(id), .. }
         | Action::Put { id }
         | Action::Patch { id }
-        | Action::Delete { id } => {
+        | Action::Delete { id }
+        | Action::Archive { id, .. }
+        | Action::Restore { id }
+        | Action::Purge { id, .. } => {
             let id = RecordId::parse(id)
                 .map_err(|error| Error::new(Code::BadRequest, error.to_string()))?;
             Ok(Target { id, made: None })

@@ -14,20 +14,21 @@ use crate::{
 struct Taken {
     operation: usize,
     index: IndexName,
+    tier: Tree,
     value: Value,
 }
 
 /// The unique rows of a batch, resolved when all operations are staged.
 #[derive(Default)]
 pub(super) struct Uniques {
-    freed: BTreeMap<Key, Value>,
+    freed: BTreeMap<Key, (Tree, Value)>,
     taken: BTreeMap<Key, Taken>,
 }
 
 impl Uniques {
     /// An operation gives a row up.
-    pub fn free(&mut self, key: Key, value: Value) {
-        self.freed.insert(key, value);
+    pub fn free(&mut self, key: Key, tier: Tree, value: Value) {
+        self.freed.insert(key, (tier, value));
     }
 
     /// An operation takes a row.
@@ -36,7 +37,7 @@ impl Uniques {
         operation: usize,
         index: &IndexName,
         key: Key,
-        value: Value,
+        (tier, value): (Tree, Value),
     ) -> Result<()> {
         if let Some(first) = self.taken.get(&key) {
             return Err(violation(index, &first.value).with("operation", operation));
@@ -47,6 +48,7 @@ impl Uniques {
             Taken {
                 operation,
                 index,
+                tier,
                 value,
             },
         );
@@ -60,24 +62,29 @@ impl Uniques {
         batch: &mut Batch,
         meanings: &mut Vec<Meaning>,
     ) -> Result<()> {
-        for (key, value) in &self.freed {
-            if !self.taken.contains_key(key) {
-                batch.delete(Tree::Hot, key.clone());
-            } else {
-                batch.expect(Tree::Hot, key.clone(), Condition::Value(value.clone()));
+        for (key, (tier, value)) in &self.freed {
+            let taken = self.taken.get(key);
+            if taken.is_some() {
+                batch.expect(*tier, key.clone(), Condition::Value(value.clone()));
                 meanings.push(Meaning::Raced);
+            }
+            if taken.is_none_or(|taken| taken.tier != *tier) {
+                batch.delete(*tier, key.clone());
             }
         }
         for (key, taken) in self.taken {
             if !self.freed.contains_key(&key) {
-                if let Some(holder) = core.engine.get(Tree::Hot, &key).await? {
-                    let error = violation(&taken.index, &holder);
-                    return Err(error.with("operation", taken.operation));
+                // Archived records keep their values to themselves, too.
+                for tier in Tree::ALL {
+                    if let Some(holder) = core.engine.get(tier, &key).await? {
+                        let error = violation(&taken.index, &holder);
+                        return Err(error.with("operation", taken.operation));
+                    }
+                    batch.expect(tier, key.clone(), Condition::Absent);
+                    meanings.push(Meaning::Raced);
                 }
-                batch.expect(Tree::Hot, key.clone(), Condition::Absent);
-                meanings.push(Meaning::Raced);
             }
-            batch.put(Tree::Hot, key, taken.value);
+            batch.put(taken.tier, key, taken.value);
         }
         Ok(())
     }

@@ -26,6 +26,9 @@ const TRIES_MAX: usize = 200;
 /// Makes the answer from what was done.
 pub type MakeReply<'a> = &'a (dyn Fn(&[Outcome]) -> Reply + Send + Sync);
 
+/// Makes what is committed together with what was done.
+pub type With<'a> = &'a (dyn Fn(&[Outcome]) -> Result<Batch> + Send + Sync);
+
 /// Where a try ended.
 enum Tried {
     Done(Vec<Outcome>, Option<Reply>),
@@ -86,17 +89,17 @@ impl Records {
         }
     }
 
-    /// As [`Records::apply`], in one commit with `with`, whose expectations have to
-    /// hold; false where one does not. For jobs, which may write built-in entities.
+    /// As [`Records::apply`], in one commit with what `with` makes of the outcomes, whose
+    /// expectations have to hold; `None` where one does not. For jobs, which may write built-in entities.
     pub async fn apply_with(
         &self,
         access: &TenantAccess,
         operations: &[Operation],
-        with: &Batch,
-    ) -> Result<bool> {
+        with: With<'_>,
+    ) -> Result<Option<Vec<Outcome>>> {
         match self.settle(access, operations, None, Some(with)).await? {
-            Tried::Done(..) => Ok(true),
-            Tried::Refused => Ok(false),
+            Tried::Done(outcomes, _) => Ok(Some(outcomes)),
+            Tried::Refused => Ok(None),
             Tried::Answered(_) | Tried::Lost(_) => Err(contended()),
         }
     }
@@ -106,7 +109,7 @@ impl Records {
         access: &TenantAccess,
         operations: &[Operation],
         remember: Option<(&Idempotency, MakeReply<'_>)>,
-        with: Option<&Batch>,
+        with: Option<With<'_>>,
     ) -> Result<Tried> {
         let targets = targets::settle(&self.core, operations)?;
         let mut lost = match self
@@ -146,7 +149,7 @@ impl Records {
         operations: &[Operation],
         targets: &[Target],
         remember: Option<(&Idempotency, MakeReply<'_>)>,
-        with: Option<&Batch>,
+        with: Option<With<'_>>,
     ) -> Result<Tried> {
         let place = match remember {
             Some((request, _)) => match idempotency::look_up(&self.core, access, request).await? {
@@ -171,7 +174,7 @@ impl Records {
             let Batch {
                 expectations,
                 writes,
-            } = with.clone();
+            } = with(&staged.outcomes)?;
             let fences = expectations.iter().map(|_| Meaning::Fence);
             staged.meanings.extend(fences);
             staged.batch.expectations.extend(expectations);
@@ -230,9 +233,9 @@ impl Records {
 fn refuse_built_in(operations: &[Operation]) -> Result<()> {
     let ours = |name: &str| EntityName::parse(name).is_ok_and(|name| is_built_in(&name));
     let refused = operations.iter().find(|operation| {
-        !matches!(
+        matches!(
             operation.action,
-            Action::Delete { .. } | Action::Import { .. }
+            Action::Create { .. } | Action::Put { .. } | Action::Patch { .. }
         ) && ours(&operation.entity)
     });
     match refused {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Runs, Stop, rows, sync::committed, view::RunView};
+use super::{Runs, Stop, rows, stored::Checkpoint, sync::committed, view::RunView};
 use crate::{
     base::Instant,
     domain::{
@@ -13,7 +13,11 @@ use crate::{
         job::{Job, Reason, Run, RunId, RunState, Scope, Slot, run::Owner},
         names::JobName,
     },
-    service::{Caller, Code, Error, Result, counts},
+    service::{
+        Caller, Code, Error, Result, TenantAccess,
+        archive::{Ask, Way},
+        counts,
+    },
     store::{Batch, Condition, Key, Scan, StoreError, Tree, codec, keys, keys::jobs},
 };
 
@@ -91,7 +95,9 @@ impl Runs {
         let mut asked = Asked::default();
         let mut owners = Owners::new(self, &job, whom).await?;
         while let Some(page) = owners.next(self, &job).await? {
-            let each = page.iter().map(|(owner, _)| self.run_for(&job, owner));
+            let each = page
+                .iter()
+                .map(|(owner, _)| self.run_for(&job, owner, None));
             for made in futures_util::future::join_all(each).await {
                 match made? {
                     Some(run) => asked.add(&run),
@@ -104,7 +110,13 @@ impl Runs {
     }
 
     /// A run that somebody asked for; `None` where the owner has too many waiting.
-    async fn run_for(&self, job: &Job, owner: &Owner) -> Result<Option<Run>> {
+    /// Its first attempt begins with `begin`, where there is one.
+    async fn run_for(
+        &self,
+        job: &Job,
+        owner: &Owner,
+        begin: Option<&Checkpoint>,
+    ) -> Result<Option<Run>> {
         if self.too_many_waiting(owner).await? {
             return Ok(None);
         }
@@ -121,6 +133,9 @@ impl Runs {
             let mut batch = Batch::default();
             expect_owner(&mut batch, owner);
             let made = rows::insert(&mut batch, &run)?;
+            if let Some(begin) = begin {
+                self.keep(&mut batch, &run.id, begin)?;
+            }
             match self.core.engine.commit(batch).await {
                 Ok(()) => {
                     self.notify(owner);
@@ -134,6 +149,42 @@ impl Runs {
                 Err(other) => return Err(other.into()),
             }
         }
+    }
+
+    /// Queues a run that moves what was asked for. For operators.
+    pub async fn run_asked(
+        &self,
+        caller: &Caller,
+        access: &TenantAccess,
+        way: Way,
+        ask: &Ask,
+    ) -> Result<RunView> {
+        caller.require_operator()?;
+        let state = self.apps.for_reading().await?;
+        let mut jobs = state.file.jobs.values();
+        let job = jobs.find(|job| job.kind.name() == way.kind());
+        let job = job.ok_or_else(|| {
+            let kind = way.kind();
+            bad(format!("No job of the kind {kind} is declared."))
+        })?;
+        let begin = serde_json::to_vec(&serde_json::json!({ "ask": ask }));
+        let begin = Checkpoint {
+            state: begin.map_err(Error::internal)?,
+            ..Checkpoint::default()
+        };
+        let slug = TenantSlug::parse(access.tenant()).map_err(Error::internal)?;
+        match self.run_for(job, &Owner::from(&slug), Some(&begin)).await? {
+            Some(run) => self.view_of(&run.id).await,
+            None => Err(self.too_many()),
+        }
+    }
+
+    fn too_many(&self) -> Error {
+        let max = self.settings.queued_per_tenant_max;
+        Error::new(
+            Code::LimitReached,
+            format!("{max} runs wait, as many as jobs.queued_per_tenant_max allows."),
+        )
     }
 
     /// Queues the slots of a range of dates that have no run yet. For operators.
@@ -224,11 +275,7 @@ impl Runs {
 
     fn refuse_where_none(&self, asked: &Asked, whom: &Whom) -> Result<()> {
         if asked.queued == 0 && asked.existing == 0 && asked.refused > 0 && *whom != Whom::All {
-            let max = self.settings.queued_per_tenant_max;
-            return Err(Error::new(
-                Code::LimitReached,
-                format!("{max} runs wait, as many as jobs.queued_per_tenant_max allows."),
-            ));
+            return Err(self.too_many());
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use super::{Tenants, missing};
 use crate::{
     domain::TenantSlug,
-    service::{Caller, Error, Result, keys::stored_hash, records::expiry_of, runs::Runs},
+    service::{Caller, Error, Result, holds, keys::stored_hash, records::expiry_of, runs::Runs},
     store::{
         Batch, Condition, Key, Scan, StoreError, Tree, Value,
         keys::{self, TenantKeys},
@@ -33,11 +33,16 @@ impl Tenants {
         let slug = TenantSlug::parse(tenant).map_err(|_| missing(tenant))?;
         let mut batch = Batch::default();
         batch.expect(Tree::Hot, keys::tenant(&slug), Condition::Present);
+        let held = TenantKeys::new(&slug).holds_count();
+        let held = batch.expect(Tree::Hot, held, Condition::Absent);
         batch.delete(Tree::Hot, keys::tenant(&slug));
         batch.put(Tree::Hot, work_key(&slug), Value::new());
         batch.add(Tree::Hot, keys::TENANT_COUNT, -1);
         match self.core.engine.commit(batch).await {
             Ok(()) => {}
+            Err(StoreError::Conflict { index, .. }) if index == held => {
+                return Err(holds::held(&format!("Something of the tenant {tenant:?}")));
+            }
             Err(StoreError::Conflict { .. }) => return Err(missing(tenant)),
             Err(other) => return Err(other.into()),
         }

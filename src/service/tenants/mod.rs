@@ -26,11 +26,12 @@ use crate::{
 
 impl Stored for Tenant {
     const KIND: &'static str = "tenant";
-    const VERSION: u8 = 2;
+    const VERSION: u8 = 3;
 
     fn migrate(version: u8, body: &[u8]) -> crate::store::engine::Result<Self> {
         match version {
             1 => codec::read::<TenantV1>(Self::KIND, body).map(Tenant::from),
+            2 => codec::read::<TenantV2>(Self::KIND, body).map(Tenant::from),
             _ => Err(codec::unknown_version(Self::KIND, version)),
         }
     }
@@ -46,6 +47,33 @@ struct TenantV1 {
     meta: BTreeMap<String, String>,
     created_at: Instant,
     updated_at: Instant,
+}
+
+/// A tenant before it had archive rules of its own.
+#[derive(Deserialize)]
+struct TenantV2 {
+    id: TenantSlug,
+    name: String,
+    timezone: String,
+    locale: String,
+    meta: BTreeMap<String, String>,
+    weight: u32,
+    created_at: Instant,
+    updated_at: Instant,
+}
+
+impl From<TenantV2> for Tenant {
+    fn from(old: TenantV2) -> Self {
+        Self {
+            name: old.name,
+            timezone: old.timezone,
+            locale: old.locale,
+            meta: old.meta,
+            weight: old.weight,
+            updated_at: old.updated_at,
+            ..Tenant::new(old.id, old.created_at)
+        }
+    }
 }
 
 impl From<TenantV1> for Tenant {
@@ -82,6 +110,9 @@ pub struct NewTenant {
     /// Its share of the jobs' time, 1 to 100; 1 unless said.
     #[serde(default)]
     pub weight: Option<u32>,
+    /// Durations instead of those of archive rules, by entity: `after` and `purge_after`.
+    #[serde(default)]
+    pub archive: Option<BTreeMap<String, Option<BTreeMap<String, Option<String>>>>>,
 }
 
 /// The service.
@@ -135,6 +166,7 @@ impl Tenants {
             locale: wish.locale,
             meta: Some(wish.meta.into_iter().map(|(k, v)| (k, Some(v))).collect()),
             weight: wish.weight,
+            archive: wish.archive,
         };
         let tenant = settings
             .apply(&Tenant::new(slug, now), now)

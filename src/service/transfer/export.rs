@@ -46,18 +46,20 @@ impl Transfer {
             tree: Tree::Hot,
             after: None,
         };
-        let engine = self.core.engine.clone();
+        let core = self.core.clone();
         Ok(stream::try_unfold(export, move |mut export| {
-            let engine = engine.clone();
+            let core = core.clone();
             async move {
                 while let Some(entity) = export.entities.get(export.at).cloned() {
                     let prefix = export.access.keys.records(&entity);
                     let mut scan = Scan::prefix(export.tree, prefix);
                     scan.after = export.after.take();
-                    let page = engine.scan(&scan).await?;
+                    let page = core.engine.scan(&scan).await?;
                     let mut lines = Vec::new();
-                    for (key, value) in &page.rows {
-                        render(export.tree, &entity, key, value, &mut lines)?;
+                    for (key, value) in page.rows {
+                        let keys = &export.access.keys;
+                        let value = core.unpack(keys, &entity, value).await?;
+                        render(export.tree, &entity, &key, &value, &mut lines)?;
                     }
                     export.advance(page.next);
                     if !lines.is_empty() {

@@ -220,7 +220,10 @@ impl Landed {
         match kind {
             OutcomeKind::Created => self.created += 1,
             OutcomeKind::Unchanged => self.unchanged += 1,
-            OutcomeKind::Updated | OutcomeKind::Deleted => self.updated += 1,
+            OutcomeKind::Updated
+            | OutcomeKind::Deleted
+            | OutcomeKind::Archived
+            | OutcomeKind::Restored => self.updated += 1,
         }
     }
 }

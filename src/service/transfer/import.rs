@@ -221,6 +221,7 @@ impl Importer {
             action: Action::Import {
                 id: parsed.id,
                 restored: parsed.restored,
+                tier: parsed.tier,
             },
             body: parsed.data.into(),
             if_match: None,

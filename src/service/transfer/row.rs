@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::{base::Instant, domain::RecordMeta};
+use crate::{base::Instant, domain::RecordMeta, store::Tree};
 
 /// The members of an export's line: with exactly these, a row is one.
 const EXPORTED: [&str; 7] = [
@@ -25,6 +25,8 @@ pub(super) struct Parsed {
     pub id: Option<String>,
     /// Version and times of an export.
     pub restored: Option<RecordMeta>,
+    /// The tier of an export.
+    pub tier: Tree,
     /// The record's data.
     pub data: Vec<u8>,
     /// What the field with the tenant holds.
@@ -72,6 +74,7 @@ fn data(
         entity: None,
         id,
         restored: None,
+        tier: Tree::Hot,
         tenant: tenant_of(members, tenant_field)?,
         data: json.to_vec(),
     })
@@ -98,6 +101,9 @@ fn exported(members: &Members<'_>, tenant_field: Option<&str>) -> Result<Parsed,
         .ok()
         .filter(|version| *version > 0)
         .ok_or("is a line of an export whose \"version\" is no whole number above 0")?;
+    let tier = text("tier")?;
+    let tier = Tree::ALL.into_iter().find(|tree| tree.name() == tier);
+    let tier = tier.ok_or("is a line of an export whose \"tier\" is neither hot nor archive")?;
     let data = members["data"].get().as_bytes();
     let tenant = match tenant_field {
         Some(_) => tenant_of(&self::members(data)?, tenant_field)?,
@@ -112,7 +118,9 @@ fn exported(members: &Members<'_>, tenant_field: Option<&str>) -> Result<Parsed,
             updated_at: instant("updated_at")?,
             // A restored record is another one: it gets its own when it is written.
             incarnation: 0,
+            restored_until: None,
         }),
+        tier,
         data: data.to_vec(),
         tenant,
     })

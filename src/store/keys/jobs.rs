@@ -17,7 +17,7 @@
 //!
 //! The owner is a tenant's slug, or `~` for the installation.
 
-use super::{Key, joined};
+use super::{Key, joined, moment};
 use crate::{
     base::Instant,
     domain::job::{RunId, RunState, Slot, run::Owner},
@@ -45,11 +45,6 @@ pub const RESCHEDULE: &str = "~#reschedule#";
 pub const CLOCK: &str = "~#clock";
 /// What every process that runs jobs begins with.
 pub const WORKERS: &str = "~#worker#";
-
-/// Fifteen digits, so that moments sort as numbers do.
-fn moment(at: Instant) -> String {
-    format!("{:015}", at.0.clamp(0, 999_999_999_999_999))
-}
 
 /// What every key of an owner begins with.
 pub fn everything_of(owner: &Owner) -> Key {

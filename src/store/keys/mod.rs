@@ -39,17 +39,29 @@ pub enum Counted {
     Bytes,
     /// Records whose id the client gave, or whose time does not agree with it.
     Given,
+    /// Bytes of the values of archived records, as they are stored.
+    Packed,
+    /// Bytes of archived records' JSON before it was compressed.
+    Json,
 }
 
 impl Counted {
     /// All of them.
-    pub const ALL: [Counted; 3] = [Counted::Records, Counted::Bytes, Counted::Given];
+    pub const ALL: [Counted; 5] = [
+        Counted::Records,
+        Counted::Bytes,
+        Counted::Given,
+        Counted::Packed,
+        Counted::Json,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Counted::Records => "records",
             Counted::Bytes => "bytes",
             Counted::Given => "given",
+            Counted::Packed => "packed",
+            Counted::Json => "json",
         }
     }
 }
@@ -187,6 +199,74 @@ impl TenantKeys {
         joined(&[&self.slug, "#~idem#", hash])
     }
 
+    /// What a legal hold is, by its id.
+    pub fn hold(&self, id: &str) -> Key {
+        joined(&[&self.slug, "#~hold#", id])
+    }
+
+    /// A legal hold that was lifted; sorts by when.
+    pub fn lifted_hold(&self, lifted_at: Instant, id: &str) -> Key {
+        joined(&[&self.slug, "#~lifted#", &moment(lifted_at), "#", id])
+    }
+
+    /// What every lifted hold begins with.
+    pub fn lifted_holds(&self) -> Key {
+        joined(&[&self.slug, "#~lifted#"])
+    }
+
+    /// How many holds there are on the tenant as a whole.
+    pub fn held_tenant(&self) -> Key {
+        joined(&[&self.slug, "#~held#tenant"])
+    }
+
+    /// How many holds there are on an entity.
+    pub fn held_entity(&self, entity: &EntityName) -> Key {
+        joined(&[&self.slug, "#~held#entity#", entity.as_str()])
+    }
+
+    /// How many holds there are on a record.
+    pub fn held_record(&self, entity: &EntityName, id: &RecordId) -> Key {
+        let entity = entity.as_str();
+        joined(&[&self.slug, "#~held#record#", entity, "#", id.as_str()])
+    }
+
+    /// What every number of holds on records of an entity begins with.
+    pub fn held_records(&self, entity: &EntityName) -> Key {
+        joined(&[&self.slug, "#~held#record#", entity.as_str(), "#"])
+    }
+
+    /// How many holds there are of any kind.
+    pub fn holds_count(&self) -> Key {
+        joined(&[&self.slug, "#~held#all"])
+    }
+
+    /// A dictionary trained on the tenant's records of an entity.
+    pub fn dictionary(&self, entity: &EntityName, id: u32) -> Key {
+        let id = format!("{id:08x}");
+        joined(&[&self.slug, "#~dict#", entity.as_str(), "#", &id])
+    }
+
+    /// What every dictionary trained on the tenant's records of an entity begins with.
+    pub fn dictionaries(&self, entity: &EntityName) -> Key {
+        joined(&[&self.slug, "#~dict#", entity.as_str(), "#"])
+    }
+
+    /// Which dictionary new records of an entity are compressed with.
+    pub fn dictionary_now(&self, entity: &EntityName) -> Key {
+        joined(&[&self.slug, "#~dictnow#", entity.as_str()])
+    }
+
+    /// What a purge erased; sorts by when it began.
+    pub fn receipt(&self, at: Instant, entity: &EntityName) -> Key {
+        let at = moment(at);
+        joined(&[&self.slug, "#~receipt#", &at, "#", entity.as_str()])
+    }
+
+    /// What every receipt begins with.
+    pub fn receipts(&self) -> Key {
+        joined(&[&self.slug, "#~receipt#"])
+    }
+
     /// What an API key is, by its id.
     pub fn api_key(&self, id: &str) -> Key {
         joined(&[&self.slug, "#~key#", id])
@@ -221,6 +301,19 @@ pub fn last_bytes(key: &[u8]) -> Option<&[u8]> {
     let start = memchr::memrchr(b'#', key)? + 1;
     Some(&key[start..])
 }
+
+/// Fifteen digits, so that moments sort as numbers do.
+fn moment(at: Instant) -> String {
+    format!("{:015}", at.0.clamp(0, EXPIRY_MAX))
+}
+
+/// A dictionary made from an entity's schema, which holds nobody's data.
+pub fn shared_dictionary(id: u32) -> Key {
+    format!("{SHARED_DICTIONARIES}{id:08x}").into()
+}
+
+/// What every dictionary made from a schema begins with.
+pub const SHARED_DICTIONARIES: &str = "~#dict#";
 
 /// A tenant.
 pub fn tenant(slug: &TenantSlug) -> Key {

@@ -1,0 +1,224 @@
+//! The archive tier: which records are due, what goes along with them, what a rule
+//! would do, what is where. The moves themselves are operations on records
+//! (`records/stage`); the jobs that make them are in `jobs/kinds`.
+
+mod along;
+mod due;
+mod receipts;
+mod training;
+mod view;
+
+use std::sync::Arc;
+
+pub use along::A_COMMIT;
+pub use due::DuePage;
+pub use receipts::Receipt;
+pub use view::{
+    ArchivedTier, DictionaryView, EntityPlan, EntityStatus, HotTier, RuleView, archive_end,
+};
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Code, Core, Error, Result, TenantAccess,
+    apps::Apps,
+    holds,
+    records::{Action, Only, Operation, Records},
+};
+use crate::{
+    domain::{
+        Entity, EntityName, RecordId, Tenant,
+        archive::{ArchiveRule, Terms},
+        job::kind::archive::Params,
+        query::{ListRequest, TierChoice},
+    },
+    store::Tree,
+};
+
+/// The service.
+pub struct Archive {
+    core: Core,
+    apps: Arc<Apps>,
+    records: Arc<Records>,
+}
+
+/// Which way records go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// Out of the hot tree.
+    Archive,
+    /// Back into it.
+    Restore,
+}
+
+impl Way {
+    /// Where records come from.
+    pub fn from(self) -> Tree {
+        match self {
+            Self::Archive => Tree::Hot,
+            Self::Restore => Tree::Archive,
+        }
+    }
+
+    /// The list that gives the records that were asked for.
+    pub fn request(self, ask: &Ask) -> Result<ListRequest> {
+        let request = ListRequest::from_pairs(ask.query.clone(), A_COMMIT, A_COMMIT);
+        let mut request = request.map_err(|problem| {
+            let detail = format!("query: {}.", problem.detail);
+            Error::new(Code::BadRequest, detail)
+        })?;
+        request.tier = match self {
+            Self::Archive => TierChoice::Hot,
+            Self::Restore => TierChoice::Archive,
+        };
+        Ok(request)
+    }
+
+    /// The name of the kind of jobs that go this way.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Archive => "archive",
+            Self::Restore => "restore",
+        }
+    }
+
+    /// The operation that moves a record.
+    pub fn operation(self, entity: &str, id: &str, only: Only) -> Operation {
+        let id = id.to_owned();
+        let action = match self {
+            Self::Archive => Action::Archive { id, only },
+            Self::Restore => Action::Restore { id },
+        };
+        Operation::of(entity, action)
+    }
+}
+
+/// What was asked to be moved: the records that a list with these parameters gives.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// The entity.
+    pub entity: String,
+    /// The parameters, as in a list's URL.
+    pub query: Vec<(String, String)>,
+}
+
+impl Archive {
+    /// The service over a store.
+    pub fn new(core: Core, apps: Arc<Apps>, records: Arc<Records>) -> Self {
+        Self {
+            core,
+            apps,
+            records,
+        }
+    }
+
+    /// The entities that have a rule, in the order of their names.
+    pub async fn entities(&self) -> Result<Vec<Arc<Entity>>> {
+        let state = self.apps.for_reading().await?;
+        let ruled = state.file.entities.values();
+        Ok(ruled.filter(|e| e.archive.is_some()).cloned().collect())
+    }
+
+    /// The applied app file's entity of that name, with its rule.
+    pub async fn ruled(&self, name: &str) -> Result<Arc<Entity>> {
+        let state = self.apps.for_reading().await?;
+        let entity = state.entity(name)?;
+        match entity.archive {
+            Some(_) => Ok(entity.clone()),
+            None => Err(Error::new(
+                Code::BadRequest,
+                format!(
+                    "The entity {name} has no archive rule; declare [entity.{name}.archive] in app.toml, or name single records."
+                ),
+            )),
+        }
+    }
+
+    /// Refuses what a run could not do: an entity without a rule, a list that no index
+    /// serves.
+    pub async fn check_ask(&self, access: &TenantAccess, way: Way, ask: &Ask) -> Result<()> {
+        self.ruled(&ask.entity).await?;
+        let bad = |detail: String| Error::new(Code::BadRequest, detail);
+        const OURS: [&str; 5] = ["tier", "limit", "cursor", "count", "explain"];
+        if let Some((name, _)) = ask
+            .query
+            .iter()
+            .find(|(name, _)| OURS.contains(&name.as_str()))
+        {
+            return Err(bad(format!(
+                "query: {name} has no meaning here: expected filters and an order."
+            )));
+        }
+        let mut request = way.request(ask)?;
+        request.limit = 1;
+        self.records.list(access, &ask.entity, &request).await?;
+        Ok(())
+    }
+
+    /// Whether a legal hold covers a record, or all of an entity.
+    pub async fn is_held(
+        &self,
+        access: &TenantAccess,
+        entity: &EntityName,
+        id: Option<&RecordId>,
+    ) -> Result<bool> {
+        match id {
+            Some(id) => holds::is_held(&self.core, &access.keys, entity, id).await,
+            None => holds::holds_entity(&self.core, &access.keys, entity).await,
+        }
+    }
+
+    /// Whether a legal hold covers anything of an entity.
+    pub async fn holds_any_of(&self, access: &TenantAccess, entity: &EntityName) -> Result<bool> {
+        holds::holds_any_of(&self.core, &access.keys, entity).await
+    }
+
+    /// Bytes of an archived record's key and stored value.
+    pub async fn stored_bytes(
+        &self,
+        access: &TenantAccess,
+        entity: &EntityName,
+        id: &RecordId,
+    ) -> Result<u64> {
+        let key = access.keys.record(entity, id);
+        let value = self.core.engine.get(Tree::Archive, &key).await?;
+        Ok(value.map_or(0, |value| (key.len() + value.len()) as u64))
+    }
+
+    /// How many records are due for the archive, of the entities meant.
+    pub async fn count_all_due(
+        &self,
+        access: &TenantAccess,
+        tenant: &Tenant,
+        params: &Params,
+    ) -> Result<u64> {
+        let now = self.core.clock.now();
+        let mut due = 0;
+        for entity in self.entities().await? {
+            let Some(rule) = entity
+                .archive
+                .as_ref()
+                .filter(|_| params.means(&entity.name))
+            else {
+                continue;
+            };
+            if self.is_ready(&entity).await? {
+                let terms = terms(&entity, rule, Some(tenant));
+                due += self.count_due_now(access, &entity, terms, now).await?;
+            }
+        }
+        Ok(due)
+    }
+
+    /// Whether the index that finds what is due is complete.
+    pub async fn is_ready(&self, entity: &Entity) -> Result<bool> {
+        let state = self.apps.for_reading().await?;
+        let rule = entity.archive.as_ref();
+        Ok(rule.is_some_and(|rule| state.is_ready(entity, rule.due.name.as_str())))
+    }
+}
+
+/// A rule's durations for a tenant.
+pub fn terms(entity: &Entity, rule: &ArchiveRule, tenant: Option<&Tenant>) -> Terms {
+    rule.terms(tenant.and_then(|tenant| tenant.archive.get(&entity.name)))
+}
