@@ -103,6 +103,7 @@ fn meta() -> RecordMeta {
         created_at: Instant(1_772_323_200_000),
         updated_at: Instant(1_772_323_260_123),
         incarnation: 3,
+        restored_until: None,
     }
 }
 

@@ -157,6 +157,10 @@ pub const NEVER: &str = "never";
 /// What tenants have of their own, by entity.
 pub type OwnRules = BTreeMap<EntityName, OwnTerms>;
 
+/// A change of what a tenant has of its own, by entity and term; `None` goes back to
+/// what is declared.
+pub type OwnRulesChange = BTreeMap<String, Option<BTreeMap<String, Option<String>>>>;
+
 impl OwnTerms {
     /// Whether nothing differs from what is declared.
     pub fn is_empty(&self) -> bool {

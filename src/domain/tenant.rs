@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::FieldProblem;
-use super::archive::{NEVER, OwnRules, OwnTerms, parse_duration};
+use super::archive::{NEVER, OwnRules, OwnRulesChange, OwnTerms, parse_duration};
 use super::names::{EntityName, TenantSlug};
 use crate::base::Instant;
 
@@ -86,7 +86,8 @@ pub struct TenantChange {
     /// Durations instead of those of archive rules, by entity: `after` and
     /// `purge_after`, as in `30d`; null goes back to what is declared.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub archive: Option<BTreeMap<String, Option<BTreeMap<String, Option<String>>>>>,
+    #[schema(value_type = Option<BTreeMap<String, BTreeMap<String, Option<String>>>>)]
+    pub archive: Option<OwnRulesChange>,
 }
 
 impl TenantChange {

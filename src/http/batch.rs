@@ -159,7 +159,7 @@ fn reply(outcomes: &[Outcome]) -> Reply {
             OutcomeKind::Created => "created",
             OutcomeKind::Updated => "updated",
             OutcomeKind::Unchanged => "unchanged",
-            OutcomeKind::Deleted => "deleted",
+            OutcomeKind::Deleted | OutcomeKind::Purged => "deleted",
             OutcomeKind::Archived => "archived",
             OutcomeKind::Restored => "restored",
         };

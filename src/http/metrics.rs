@@ -13,7 +13,11 @@ use prometheus::{
 };
 
 use super::{Answer, Services, problem::Problem, routes};
-use crate::{jobs::metrics::JobMetrics, service::Error, store::CommitterMetrics};
+use crate::{
+    jobs::metrics::JobMetrics,
+    service::{Error, archive::Totals, records::Moved},
+    store::CommitterMetrics,
+};
 
 /// From a read out of memory to a bulk import.
 const SECONDS: [f64; 12] = [
@@ -199,6 +203,45 @@ impl Metrics {
     }
 }
 
+/// The tiers: what is in them, what moves, what waits.
+fn tiers(totals: &Totals, moved: &Moved, oldest_due_s: f64) -> String {
+    let mut text = String::new();
+    let mut add = |kind: &str, name: &str, help: &str, series: &[(&str, f64)]| {
+        text += &format!("# HELP tenantry_{name} {help}\n# TYPE tenantry_{name} {kind}\n");
+        for (labels, value) in series {
+            text += &format!("tenantry_{name}{labels} {value}\n");
+        }
+    };
+    let labels = ["{tier=\"hot\"}", "{tier=\"archive\"}"];
+    let [records, bytes] = [
+        totals.tiers.map(|(records, _)| records as f64),
+        totals.tiers.map(|(_, bytes)| bytes as f64),
+    ];
+    let of = |values: [f64; 2]| [(labels[0], values[0]), (labels[1], values[1])];
+    add("gauge", "tier_records", "Records in a tier.", &of(records));
+    let help = "Bytes of keys and stored values of a tier's records.";
+    add("gauge", "tier_bytes", help, &of(bytes));
+    let json_bytes = totals.archived_json_bytes as f64;
+    let help = "Bytes of archived records' JSON before it was compressed.";
+    add("gauge", "archive_json_bytes", help, &[("", json_bytes)]);
+    let help = "How long the record that waits for the archive longest has been due.";
+    add(
+        "gauge",
+        "archive_oldest_due_seconds",
+        help,
+        &[("", oldest_due_s)],
+    );
+    let read = |counter: &AtomicU64| counter.load(Relaxed) as f64;
+    let ways = [
+        ("{way=\"archive\"}", read(&moved.archived)),
+        ("{way=\"restore\"}", read(&moved.restored)),
+        ("{way=\"purge\"}", read(&moved.purged)),
+    ];
+    let help = "Records that moved between the tiers, or were purged.";
+    add("counter", "archive_moved_records_total", help, &ways);
+    text
+}
+
 /// Linux tells it in kB; other systems do not have the file.
 fn resident_bytes() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -228,7 +271,12 @@ pub async fn show(app: Services, metrics: web::Data<Metrics>) -> Answer {
     let now = app.runs.now();
     let oldest_s = oldest.map_or(0.0, |at| (now.0 - at.0).max(0) as f64 / 1_000.0);
     let text = metrics.text(&app.store.metrics, (waiting, oldest_s));
-    let text = text.map_err(|error| Problem(Error::internal(error)))?;
+    let mut text = text.map_err(|error| Problem(Error::internal(error)))?;
+    text += &tiers(
+        &app.archive.totals(),
+        &app.records.moved,
+        app.archive.oldest_due_s(),
+    );
     Ok(HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(text))
@@ -249,9 +297,10 @@ mod tests {
         drop(metrics.in_flight("/healthz"));
         metrics.answered("GET", "/healthz", 200, Duration::from_millis(2));
         metrics.answered("BREW", "none", 404, Duration::ZERO);
-        let text = metrics
+        let mut text = metrics
             .text(&CommitterMetrics::default(), (0, 0.0))
             .unwrap();
+        text += &tiers(&Totals::default(), &Moved::default(), 0.0);
         let (mut helps, mut types) = (BTreeMap::new(), BTreeMap::new());
         for line in text.lines() {
             if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' '))

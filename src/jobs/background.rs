@@ -1,12 +1,12 @@
 //! The server's own upkeep: building and dropping indexes, erasing tenants,
-//! removing what expired. Every piece is small and keeps its progress in the
+//! removing what expired, gathering totals for the metrics. Every piece is small and keeps its progress in the
 //! store, so stopping in between loses nothing.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::service::{Core, Result, apps::Apps, expiry, tenants::Tenants};
+use crate::service::{Core, Result, apps::Apps, archive::Archive, expiry, tenants::Tenants};
 
 /// How often work is looked for that nobody announced.
 const BEAT: Duration = Duration::from_secs(30);
@@ -22,7 +22,12 @@ pub struct Background {
 
 impl Background {
     /// Starts the upkeep on the current runtime.
-    pub fn start(core: Core, apps: Arc<Apps>, tenants: Arc<Tenants>) -> Self {
+    pub fn start(
+        core: Core,
+        apps: Arc<Apps>,
+        tenants: Arc<Tenants>,
+        archive: Arc<Archive>,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
         let indexes = {
             let (step, wait) = (apps.clone(), apps);
@@ -53,11 +58,19 @@ impl Background {
                 let core = core.clone();
                 async move { expiry::sweep(&core).await }
             };
-            tokio::spawn(run("expiries", step, std::future::pending, stopped))
+            let wait = std::future::pending;
+            tokio::spawn(run("expiries", step, wait, stopped.clone()))
+        };
+        let totals = {
+            let step = move || {
+                let archive = archive.clone();
+                async move { archive.gather_step().await }
+            };
+            tokio::spawn(run("totals", step, std::future::pending, stopped))
         };
         Self {
             stop,
-            tasks: vec![indexes, erasures, expiries],
+            tasks: vec![indexes, erasures, expiries, totals],
         }
     }
 

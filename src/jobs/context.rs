@@ -93,6 +93,10 @@ impl From<Error> for Failure {
     }
 }
 
+/// Makes from what was done what is kept in the same commit: how far the run is, and
+/// whatever else is to be written.
+pub type Keep<'a> = &'a (dyn Fn(&[Outcome]) -> Result<(Checkpoint, Batch), Failure> + Send + Sync);
+
 /// What a kind of job works with.
 pub struct Context {
     runs: Arc<Runs>,
@@ -226,7 +230,7 @@ impl Context {
     pub async fn write_and_keep(
         &self,
         operations: &[Operation],
-        keep: &(dyn Fn(&[Outcome]) -> Result<(Checkpoint, Batch), Failure> + Send + Sync),
+        keep: Keep<'_>,
     ) -> Result<Vec<Outcome>, Failure> {
         tokio::task::yield_now().await;
         let run = &self.claimed.run;

@@ -437,7 +437,7 @@ fn mistakes_of_an_archive_rule() {
         "",
         "when = { state = \"x\", tags = \"a\", status = 7 }\nby = \"status\"\nafter = \"soon\"\npurge = \"1y\"\n",
         "by = \"closed_at\"\nafter = \"90d\"\npurge_after = \"30d\"\non_write = \"maybe\"\n",
-        "by = \"updated_at\"\nafter = \"90d\"\nwith = [\"comments\", \"ticket\", { entity = \"comment\", field = \"about\" }, 7]\n",
+        "by = \"updated_at\"\nafter = \"90d\"\nwith = [\"comments\", \"ticket\", { entity = \"comment\", field = \"about\" }]\n",
         "by = \"closed_at\"\nafter = \"90d\"\n[[entity.ticket.index]]\nname = \"archive_due\"\nfields = [\"status\"]\n[job.purge]\nkind = \"archive\"\nwith = { entities = [\"comment\", \"nothing\"], records_per_second = 0 }\n",
     ] {
         all += &told(rule);

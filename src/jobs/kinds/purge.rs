@@ -237,7 +237,7 @@ impl Purge<'_> {
         let then = |outcomes: &[Outcome]| {
             let mut then = base.clone();
             let gone = going.iter().zip(outcomes);
-            let gone = gone.filter(|(_, outcome)| outcome.kind == OutcomeKind::Deleted);
+            let gone = gone.filter(|(_, outcome)| outcome.kind == OutcomeKind::Purged);
             let gone: Vec<&Going> = gone.map(|(going, _)| going).collect();
             if gone.is_empty() {
                 return then;

@@ -1,14 +1,12 @@
 //! The app as the API shows it.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::{AppVersion, Apps, IndexEntry, IndexState};
 use crate::{
     base::Instant,
-    domain::AppFile,
+    domain::{AppFile, archive::OwnRulesChange},
     service::{Caller, Code, Error, Result},
     store::{Scan, Tree, codec, keys},
 };
@@ -83,10 +81,7 @@ impl Apps {
     }
 
     /// Refuses durations for an entity that has no archive rule: they would do nothing.
-    pub async fn check_own_rules<T>(
-        &self,
-        own: Option<&BTreeMap<String, Option<T>>>,
-    ) -> Result<()> {
+    pub async fn check_own_rules(&self, own: Option<&OwnRulesChange>) -> Result<()> {
         let state = self.for_reading().await?;
         let set = own
             .into_iter()

@@ -5,14 +5,16 @@
 mod along;
 mod due;
 mod receipts;
+mod totals;
 mod training;
 mod view;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 pub use along::A_COMMIT;
 pub use due::DuePage;
 pub use receipts::Receipt;
+pub use totals::Totals;
 pub use view::{
     ArchivedTier, DictionaryView, EntityPlan, EntityStatus, HotTier, RuleView, archive_end,
 };
@@ -40,6 +42,7 @@ pub struct Archive {
     core: Core,
     apps: Arc<Apps>,
     records: Arc<Records>,
+    gathered: Mutex<totals::Gathered>,
 }
 
 /// Which way records go.
@@ -109,6 +112,7 @@ impl Archive {
             core,
             apps,
             records,
+            gathered: Mutex::default(),
         }
     }
 

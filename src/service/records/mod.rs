@@ -22,7 +22,10 @@ mod uniques;
 mod values;
 mod write;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 use bytes::Bytes;
 pub(in crate::service) use idempotency::expiry_of;
@@ -46,6 +49,33 @@ pub struct Records {
     cursor_secret: OnceCell<Secret>,
     /// Writes that lost a race wait here for their turn, by what they raced for.
     turns: Vec<tokio::sync::Mutex<()>>,
+    /// Records that moved or were purged since the start.
+    pub moved: Moved,
+}
+
+/// Records that moved between the tiers, or were purged, since the start.
+#[derive(Debug, Default)]
+pub struct Moved {
+    /// Into the archive.
+    pub archived: AtomicU64,
+    /// Back from it.
+    pub restored: AtomicU64,
+    /// Erased when their time was over.
+    pub purged: AtomicU64,
+}
+
+impl Moved {
+    fn count(&self, outcomes: &[Outcome]) {
+        for outcome in outcomes {
+            let counter = match outcome.kind {
+                OutcomeKind::Archived => &self.archived,
+                OutcomeKind::Restored => &self.restored,
+                OutcomeKind::Purged => &self.purged,
+                _ => continue,
+            };
+            counter.fetch_add(1, Relaxed);
+        }
+    }
 }
 
 impl Records {
@@ -58,6 +88,7 @@ impl Records {
             turns: (0..write::TURNS)
                 .map(|_| tokio::sync::Mutex::default())
                 .collect(),
+            moved: Moved::default(),
         }
     }
 }
@@ -183,6 +214,8 @@ pub enum OutcomeKind {
     Archived,
     /// The record is hot again.
     Restored,
+    /// The record's time in the archive was over; it is gone.
+    Purged,
 }
 
 /// An answer, as it is remembered under an `Idempotency-Key`.

@@ -210,7 +210,10 @@ impl Records {
         }
         let keys: Vec<_> = batch.expectations.iter().map(|e| e.key.clone()).collect();
         match self.core.engine.commit(batch).await {
-            Ok(()) => Ok(Tried::Done(outcomes, reply)),
+            Ok(()) => {
+                self.moved.count(&outcomes);
+                Ok(Tried::Done(outcomes, reply))
+            }
             Err(StoreError::Conflict { index, .. }) => {
                 let raced_for =
                     BuildHasherDefault::<DefaultHasher>::default().hash_one(keys.get(index));

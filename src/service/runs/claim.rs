@@ -16,7 +16,11 @@ use crate::{
     base::Instant,
     domain::{
         Tenant,
-        job::{Job, Run, RunId, RunState, run::Spent, stable_part},
+        job::{
+            Job, Run, RunId, RunState,
+            run::{Progress, Spent},
+            stable_part,
+        },
     },
     service::{Result, TenantAccess},
     store::{
@@ -205,7 +209,7 @@ impl Runs {
             }
             let now = self.core.clock.now();
             let mut after = run.clone();
-            after.progress = claimed.live.progress();
+            progressed(&mut after, claimed.live.progress());
             after.spent = run.spent.plus(end.spent);
             after.result = end.result.clone().or(run.result.clone());
             settle(&mut after, &claimed.job, &end.ended, now, &claimed.live);
@@ -269,7 +273,7 @@ impl Runs {
             if let Some((run, bytes)) = self.stored(&id).await? {
                 let now = self.core.clock.now();
                 let mut after = run.clone();
-                after.progress = self.progress_of(&id, &run).await?;
+                progressed(&mut after, self.progress_of(&id, &run).await?);
                 interrupted(&mut after, "the server that worked on it ended", now);
                 let mut batch = Batch::default();
                 batch.expect(Tree::Hot, key, Condition::Value(value));
@@ -283,13 +287,9 @@ impl Runs {
         Ok(rescued)
     }
 
-    async fn progress_of(
-        &self,
-        id: &RunId,
-        run: &Run,
-    ) -> Result<crate::domain::job::run::Progress> {
+    async fn progress_of(&self, id: &RunId, run: &Run) -> Result<Progress> {
         let checkpoint = self.checkpoint_of(id).await?;
-        Ok(crate::domain::job::run::Progress {
+        Ok(Progress {
             done: checkpoint.done,
             total: checkpoint.total.or(run.progress.total),
         })
@@ -383,6 +383,15 @@ fn settle(run: &mut Run, job: &Job, ended: &Ended, now: Instant, live: &LiveRun)
             interrupted(run, why, now);
         }
     }
+}
+
+/// Notes how far an attempt came. One that came further may be broken off as often as
+/// it likes.
+fn progressed(run: &mut Run, progress: Progress) {
+    if progress.done > run.progress.done {
+        run.interruptions = 0;
+    }
+    run.progress = progress;
 }
 
 /// An attempt was broken off through no fault of its own: it uses up no retry, unless

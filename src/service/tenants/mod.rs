@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     base::Instant,
-    domain::{FieldProblem, Tenant, TenantChange, TenantSlug},
+    domain::{FieldProblem, Tenant, TenantChange, TenantSlug, archive::OwnRulesChange},
     store::{
         Batch, Condition, Key, Scan, StoreError, Tree,
         codec::{self, Stored},
@@ -112,7 +112,8 @@ pub struct NewTenant {
     pub weight: Option<u32>,
     /// Durations instead of those of archive rules, by entity: `after` and `purge_after`.
     #[serde(default)]
-    pub archive: Option<BTreeMap<String, Option<BTreeMap<String, Option<String>>>>>,
+    #[schema(value_type = Option<BTreeMap<String, BTreeMap<String, Option<String>>>>)]
+    pub archive: Option<OwnRulesChange>,
 }
 
 /// The service.

@@ -223,7 +223,8 @@ impl Landed {
             OutcomeKind::Updated
             | OutcomeKind::Deleted
             | OutcomeKind::Archived
-            | OutcomeKind::Restored => self.updated += 1,
+            | OutcomeKind::Restored
+            | OutcomeKind::Purged => self.updated += 1,
         }
     }
 }

@@ -128,7 +128,10 @@ impl<'a> Stager<'a> {
         }
         let kind = match (&before, &after) {
             (None, _) => OutcomeKind::Created,
-            (Some(_), None) => OutcomeKind::Deleted,
+            (Some(_), None) => match &operation.action {
+                Action::Purge { .. } => OutcomeKind::Purged,
+                _ => OutcomeKind::Deleted,
+            },
             (Some(_), Some(_)) => match &operation.action {
                 Action::Archive { .. } => OutcomeKind::Archived,
                 Action::Restore { .. } => OutcomeKind::Restored,

@@ -1,0 +1,412 @@
+//! The archive tier over HTTP and from the shell, in the real binary: rules carried out
+//! by jobs, records brought back, holds, purges with receipts, a server that is killed
+//! while records move.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value as Json, json};
+
+use crate::server::{Server, command, json as told, ok, problem, text};
+
+const APP: &str = r#"
+[entity.ticket.schema]
+required = ["subject", "status"]
+properties.subject = { type = "string" }
+properties.status = { enum = ["open", "closed"] }
+properties.closed_at = { type = "string", format = "date-time" }
+properties.number = { type = "integer" }
+
+[[entity.ticket.index]]
+name = "by_status"
+fields = ["status", "closed_at"]
+
+[[entity.ticket.index]]
+name = "by_number"
+fields = ["number"]
+unique = true
+
+[entity.ticket.archive]
+when = { status = "closed" }
+by = "closed_at"
+after = "90d"
+purge_after = "20y"
+with = ["comment"]
+
+[entity.comment.schema]
+required = ["ticket_id", "text"]
+properties.ticket_id = { type = "string" }
+properties.text = { type = "string" }
+
+[[entity.comment.index]]
+name = "by_ticket"
+fields = ["ticket_id", "created_at"]
+
+[job.archive]
+kind = "archive"
+retries = { max = 3, first = "1s" }
+with = { entities = ["ticket"] }
+
+[job.purge]
+kind = "purge"
+retries = { max = 3, first = "1s" }
+"#;
+
+/// Nine tickets of ten are closed; each hundredth has three comments.
+fn lines(from: usize, to: usize) -> (String, String) {
+    let (mut tickets, mut comments) = (String::new(), String::new());
+    for n in from..to {
+        let id = format!("t{n:05}");
+        let status = if n % 10 == 0 { "open" } else { "closed" };
+        let ticket = json!({
+            "id": id,
+            "subject": format!("Ticket {n} about the printer on floor {}", n % 7),
+            "status": status,
+            "closed_at": format!("2019-{:02}-{:02}T08:00:00Z", n % 12 + 1, n % 28 + 1),
+            "number": n,
+        });
+        tickets += &format!("{ticket}\n");
+        for number in 0..(if n % 100 == 1 { 3 } else { 0 }) {
+            let comment = json!({"ticket_id": id, "text": format!("comment {number} on {id}")});
+            comments += &format!("{comment}\n");
+        }
+    }
+    (tickets, comments)
+}
+
+async fn import(server: &Server, operator: &str, entity: &str, lines: String, id: &str) {
+    let path = format!("/v1/tenants/demo/import?entity={entity}&format=ndjson{id}");
+    let request = server.bearer(operator, Method::POST, &path);
+    let request = request.header("content-type", "application/x-ndjson");
+    let report = request.body(lines).send().await.unwrap();
+    assert_eq!(report.status(), 200, "{}", report.text().await.unwrap());
+}
+
+async fn filled(server: &Server, tickets: usize) -> String {
+    let operator = server.operator().await;
+    server.apply(&operator, APP).await;
+    let (tickets, comments) = lines(0, tickets);
+    import(server, &operator, "ticket", tickets, "&id_field=id").await;
+    import(server, &operator, "comment", comments, "").await;
+    operator
+}
+
+async fn count(server: &Server, entity: &str, query: &str) -> u64 {
+    let path = format!("/v1/tenants/demo/records/{entity}?count=true&limit=1{query}");
+    ok(server.get(&path)).await["count"].as_u64().unwrap()
+}
+
+async fn status(server: &Server) -> Json {
+    let path = "/v1/tenants/demo/archive";
+    ok(server.get(path)).await["items"][1].clone()
+}
+
+fn sound(server: &Server) {
+    let report = told(&server.data(), &["store", "check"]);
+    assert_eq!(report["problems"], json!([]), "{report}");
+}
+
+#[tokio::test]
+async fn rules_archive_what_is_due_and_nothing_else() {
+    let server = Server::start().await;
+    let operator = filled(&server, 2_000).await;
+    let plan = told(&server.data(), &["archive", "plan", "-t", "demo"]);
+    let plan = &plan["items"][0];
+    assert_eq!(
+        (
+            &plan["archive_records"],
+            &plan["ready"],
+            &plan["purge_records"]
+        ),
+        (&json!(1_800), &json!(true), &json!(0)),
+        "{plan}"
+    );
+    assert!(plan["hot_bytes_after"].as_u64().unwrap() * 9 < plan["hot_bytes"].as_u64().unwrap());
+    let runs = told(&server.data(), &["archive", "run", "-t", "demo"]);
+    let run = &runs["items"][0];
+    assert_eq!(run["state"], "succeeded", "{run}");
+    // The comments of closed tickets went along.
+    assert_eq!(run["progress"]["done"], 1_800 + 60);
+    for (tier, tickets, comments) in [("hot", 200, 0), ("archive", 1_800, 60), ("all", 2_000, 60)] {
+        let tier = format!("&tier={tier}");
+        assert_eq!(count(&server, "ticket", &tier).await, tickets);
+        assert_eq!(count(&server, "comment", &tier).await, comments);
+        let closed = format!("&status=closed{tier}");
+        let wanted = if tickets == 200 { 0 } else { 1_800 };
+        assert_eq!(count(&server, "ticket", &closed).await, wanted);
+    }
+    let status = status(&server).await;
+    assert_eq!(status["entity"], "ticket");
+    assert_eq!(status["oldest_due"], Json::Null);
+    assert_eq!(status["archive"]["dictionary"]["samples"], 1_800);
+    assert!(
+        status["archive"]["ratio"].as_f64().unwrap() > 2.5,
+        "{status}"
+    );
+    sound(&server);
+    // Nothing is left to do.
+    let runs = told(&server.data(), &["archive", "run", "-t", "demo"]);
+    assert_eq!(runs["items"][0]["state"], "skipped");
+    // One comes back, with its comments, and stays.
+    let path = "/v1/tenants/demo/records/ticket/t00001";
+    let record = ok(server.get(path)).await;
+    assert_eq!(record["tier"], "archive");
+    problem(
+        server.put(path, &json!({"subject": "x", "status": "open"})),
+        409,
+        "record_archived",
+    )
+    .await;
+    let back = ok(server.post(&format!("{path}/restore"), &Json::Null)).await;
+    assert_eq!(
+        (&back["tier"], &back["data"]),
+        (&json!("hot"), &record["data"])
+    );
+    assert_eq!(count(&server, "comment", "&tier=hot").await, 3);
+    let runs = told(&server.data(), &["archive", "run", "-t", "demo"]);
+    assert_eq!(runs["items"][0]["state"], "skipped");
+    let again = ok(server.post(&format!("{path}/archive"), &Json::Null)).await;
+    assert_eq!(again["tier"], "archive");
+    assert_eq!(count(&server, "comment", "&tier=hot").await, 0);
+    problem(
+        server.post("/v1/tenants/demo/records/ticket/none/archive", &Json::Null),
+        404,
+        "not_found",
+    )
+    .await;
+    let metrics = server.bearer(&operator, Method::GET, "/metrics");
+    let metrics = metrics.send().await.unwrap().text().await.unwrap();
+    assert!(
+        metrics.contains("tenantry_archive_moved_records_total{way=\"archive\"}"),
+        "{metrics}"
+    );
+    sound(&server);
+}
+
+#[tokio::test]
+async fn records_move_by_query_and_come_back() {
+    let server = Server::start().await;
+    let operator = filled(&server, 1_000).await;
+    let data = server.data();
+    let query = "status=open&closed_at[lt]=2019-07-01";
+    let args = [
+        "archive", "run", "-t", "demo", "-e", "ticket", "--where", query,
+    ];
+    let run = &told(&data, &args)["items"][0];
+    assert_eq!(run["state"], "succeeded", "{run}");
+    let moved = count(&server, "ticket", "&status=open&tier=archive").await;
+    assert_eq!(run["progress"]["done"], moved);
+    assert!(moved > 20, "{moved}");
+    let args = [
+        "archive",
+        "restore",
+        "demo",
+        "ticket",
+        "--where",
+        "status=open",
+    ];
+    let run = &told(&data, &args)["items"][0];
+    assert_eq!(
+        (&run["state"], &run["progress"]["done"]),
+        (&json!("succeeded"), &json!(moved))
+    );
+    assert_eq!(count(&server, "ticket", "&tier=archive").await, 0);
+    let call = |query: &str, entity: &str| {
+        let request = server.bearer(&operator, Method::POST, "/v1/tenants/demo/archive");
+        request.json(&json!({"entity": entity, "query": query}))
+    };
+    problem(call("subject=x", "ticket"), 422, "query_needs_index").await;
+    problem(call("tier=archive", "ticket"), 400, "bad_request").await;
+    problem(call("", "comment"), 400, "bad_request").await;
+    problem(call("", "none"), 404, "not_found").await;
+    sound(&server);
+}
+
+#[tokio::test]
+async fn a_tenant_has_durations_of_its_own_and_purges_leave_receipts() {
+    let server = Server::start().await;
+    filled(&server, 500).await;
+    let data = server.data();
+    let set = |pairs: &[&str]| {
+        let args: Vec<&str> = ["tenant", "set", "demo"]
+            .iter()
+            .chain(pairs)
+            .copied()
+            .collect();
+        told(&data, &args)
+    };
+    let tenant = set(&["archive.ticket.after=30y"]);
+    assert_eq!(tenant["archive"]["ticket"]["after"], "30y");
+    let plan = told(&data, &["archive", "plan", "-t", "demo"]);
+    assert_eq!(plan["items"][0]["archive_records"], 0);
+    assert_eq!(plan["items"][0]["rule"]["own"], true);
+    for wrong in [
+        "archive.ticket.after=soon",
+        "archive.comment.after=30d",
+        "archive.none.after=30d",
+    ] {
+        let out = command(&data, &["tenant", "set", "demo", wrong])
+            .output()
+            .unwrap();
+        assert_eq!(out.status.code(), Some(1), "{wrong}: {out:?}");
+    }
+    set(&["archive.ticket.after=", "archive.ticket.purge_after=1y"]);
+    told(&data, &["archive", "run", "-t", "demo"]);
+    assert_eq!(count(&server, "ticket", "&tier=archive").await, 450);
+    // A hold on one of them keeps it, and its comments.
+    let args = [
+        "archive", "hold", "set", "demo", "-e", "ticket", "--record", "t00001", "--reason",
+        "a case",
+    ];
+    let hold = told(&data, &args);
+    let runs = told(&data, &["archive", "run", "--purge", "-t", "demo"]);
+    assert_eq!(runs["items"][0]["state"], "succeeded", "{runs}");
+    assert_eq!(count(&server, "ticket", "&tier=archive").await, 1);
+    assert_eq!(count(&server, "comment", "&tier=all").await, 3);
+    let receipts = told(&data, &["archive", "receipts", "demo"]);
+    let receipt = &receipts["items"][0];
+    assert_eq!(
+        (
+            &receipt["records"],
+            &receipt["entity"],
+            &receipt["purge_after"]
+        ),
+        (&json!(449), &json!("ticket"), &json!("1y"))
+    );
+    assert_eq!(text(&receipt["digest"]).len(), 64);
+    assert_eq!(receipt["oldest"], "2019-01-01T08:00:00.000Z");
+    problem(
+        server.by_key(Method::DELETE, "/v1/tenants/demo/records/ticket/t00001"),
+        409,
+        "legal_hold",
+    )
+    .await;
+    let id = text(&hold["id"]);
+    told(
+        &data,
+        &[
+            "archive", "hold", "lift", "demo", &id, "--reason", "settled",
+        ],
+    );
+    told(&data, &["archive", "run", "--purge", "-t", "demo"]);
+    assert_eq!(count(&server, "ticket", "&tier=archive").await, 0);
+    assert_eq!(count(&server, "comment", "&tier=all").await, 0);
+    // With the last record the dictionary goes, which held pieces of them.
+    assert_eq!(status(&server).await["archive"]["dictionary"], Json::Null);
+    let lifted = told(&data, &["archive", "hold", "list", "demo", "--lifted"]);
+    assert_eq!(lifted["items"][0]["lifted_reason"], "settled");
+    sound(&server);
+}
+
+#[tokio::test]
+async fn an_export_of_both_tiers_is_imported_into_both() {
+    let server = Server::start().await;
+    let operator = filled(&server, 300).await;
+    let data = server.data();
+    told(&data, &["archive", "run", "-t", "demo"]);
+    let file = data.with_file_name("all.ndjson");
+    let args = ["export", "-t", "demo", file.to_str().unwrap()];
+    assert!(command(&data, &args).status().unwrap().success());
+    let made = command(&data, &["tenant", "create", "copy"])
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let args = [
+        "import",
+        "-t",
+        "copy",
+        "-e",
+        "ticket",
+        file.to_str().unwrap(),
+    ];
+    assert!(command(&data, &args).output().unwrap().status.success());
+    for tier in ["hot", "archive"] {
+        let path =
+            |tenant: &str| format!("/v1/tenants/{tenant}/records/ticket?limit=500&tier={tier}");
+        let get = async |tenant: &str| {
+            let page = server.bearer(&operator, Method::GET, &path(tenant));
+            ok(page).await["items"].clone()
+        };
+        assert_eq!(get("demo").await, get("copy").await, "{tier}");
+    }
+    sound(&server);
+}
+
+#[tokio::test]
+async fn a_server_killed_while_records_move_loses_and_doubles_none() {
+    let mut server = Server::start().await;
+    let operator = filled(&server, 6_000).await;
+    let run = |path: &'static str, body: Json| {
+        let request = server.bearer(&operator, Method::POST, path);
+        request.json(&body)
+    };
+    let (archive, purge, all) = (
+        "/v1/jobs/archive/run",
+        "/v1/jobs/purge/run",
+        json!({"tenants": ["demo"]}),
+    );
+    let ask = async |request: reqwest::RequestBuilder| {
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), 202);
+    };
+    ask(run(archive, all.clone())).await;
+    kill_rounds(&mut server, 7).await;
+    settled(&server, &operator).await;
+    assert_eq!(count(&server, "ticket", "&tier=hot").await, 600);
+    assert_eq!(count(&server, "ticket", "&tier=archive").await, 5_400);
+    assert_eq!(count(&server, "comment", "&tier=archive").await, 180);
+    sound(&server);
+    let request = server.bearer(&operator, Method::POST, "/v1/tenants/demo/restore");
+    let query = json!({"entity": "ticket", "query": "status=closed&closed_at[lt]=2019-09-01"});
+    ask(request.json(&query)).await;
+    kill_rounds(&mut server, 7).await;
+    settled(&server, &operator).await;
+    let hot = count(&server, "ticket", "&tier=hot").await;
+    assert_eq!(hot + count(&server, "ticket", "&tier=archive").await, 6_000);
+    assert_eq!(
+        count(&server, "ticket", "&tier=all&status=closed").await,
+        5_400
+    );
+    sound(&server);
+    let left = count(&server, "ticket", "&tier=archive").await;
+    told(
+        &server.data(),
+        &["tenant", "set", "demo", "archive.ticket.purge_after=1y"],
+    );
+    let request = server.bearer(&operator, Method::POST, purge);
+    ask(request.json(&all)).await;
+    kill_rounds(&mut server, 6).await;
+    settled(&server, &operator).await;
+    assert_eq!(count(&server, "ticket", "&tier=archive").await, 0);
+    assert_eq!(count(&server, "ticket", "&tier=hot").await, hot);
+    let receipts = told(&server.data(), &["archive", "receipts", "demo"]);
+    assert_eq!(receipts["items"][0]["records"], left, "{receipts}");
+    sound(&server);
+}
+
+async fn kill_rounds(server: &mut Server, rounds: u64) {
+    for round in 0..rounds {
+        tokio::time::sleep(Duration::from_millis(60 + round * 37 % 90)).await;
+        server.signal(nix::sys::signal::Signal::SIGKILL);
+        server.run();
+    }
+}
+
+/// Waits until no run waits or is under way, and none failed.
+async fn settled(server: &Server, operator: &str) {
+    for _ in 0..600 {
+        let list = async |state: &str| {
+            let path = format!("/v1/runs?state={state}");
+            let page = ok(server.bearer(operator, Method::GET, &path)).await;
+            page["items"].as_array().unwrap().len()
+        };
+        for state in ["failed", "dead", "timed_out"] {
+            assert_eq!(list(state).await, 0, "{state}");
+        }
+        if list("queued").await + list("running").await == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("runs do not end");
+}
