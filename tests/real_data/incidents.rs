@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
+use crate::archive::{Ticket, nine_tenths_leave};
 use crate::bench::{Bench, Served};
 use crate::files::{self, column, instant_of_day_first};
 
@@ -160,6 +161,13 @@ async fn the_log_is_replayed_and_asked() {
     let found = bench.check();
     assert_eq!(found["records"], 24_918);
     all_is_there(&bench, &log, sum("created") + sum("updated")).await;
+    let last = log.last(|_| true);
+    let tickets = last.values().map(|event| Ticket {
+        tenant: slug(&log.tenants[&event.number]),
+        state: event.state.clone(),
+        opened: event.opened.clone(),
+    });
+    nine_tenths_leave(&bench, APP, tickets.collect()).await;
 }
 
 /// "Open incidents of March, newest first, page by page", for the largest tenant.

@@ -28,7 +28,8 @@ pub async fn every_customer_has_its_report(
     server: &Arc<Served>,
     truth: &BTreeMap<String, OfTenant>,
 ) {
-    let quiet = p99_while(server, tokio::time::sleep(Duration::from_secs(2))).await;
+    let ask = ("line", "guest", [("status", "completed"), ("limit", "1")]);
+    let quiet = p99_while(server, ask, tokio::time::sleep(Duration::from_secs(2))).await;
     let before = server.resident_mb();
     let began = Instant::now();
     let asked = server
@@ -37,7 +38,7 @@ pub async fn every_customer_has_its_report(
     // And the tenant that every installation begins with.
     let runs = truth.len() as u64 + 1;
     assert_eq!(asked["queued"], runs, "{asked}");
-    let busy = p99_while(server, all_over(server)).await;
+    let busy = p99_while(server, ask, all_over(server)).await;
     let took = began.elapsed();
     println!(
         "{runs} reports over {} lines in {took:.1?}: {:.0} a second; p99 of a get {:.2} ms quiet, {:.2} ms meanwhile; {before:.0} MB before, {:.0} after",
@@ -99,7 +100,15 @@ async fn all_over(server: &Served) {
 }
 
 /// The 99th percentile of a read, asked for again and again while `meanwhile` lasts.
-async fn p99_while(server: &Arc<Served>, meanwhile: impl Future<Output = ()>) -> Duration {
+pub async fn p99_while(
+    server: &Arc<Served>,
+    (entity, tenant, query): (
+        &'static str,
+        &'static str,
+        [(&'static str, &'static str); 2],
+    ),
+    meanwhile: impl Future<Output = ()>,
+) -> Duration {
     let over = Arc::new(AtomicBool::new(false));
     let asking = {
         let (server, over) = (server.clone(), over.clone());
@@ -107,9 +116,7 @@ async fn p99_while(server: &Arc<Served>, meanwhile: impl Future<Output = ()>) ->
             let mut times = Vec::new();
             while !over.load(Relaxed) {
                 let began = Instant::now();
-                server
-                    .list("guest", "line", &[("status", "completed"), ("limit", "1")])
-                    .await;
+                server.list(tenant, entity, &query).await;
                 times.push(began.elapsed());
                 tokio::time::sleep(Duration::from_millis(2)).await;
             }

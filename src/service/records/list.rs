@@ -28,6 +28,9 @@ use crate::{
 /// Records fetched at once through index rows.
 const RECORDS_AT_ONCE: usize = 16;
 
+/// Counters of two tiers are read so often, until they did not change meanwhile.
+const COUNTED_AGAIN_MAX: usize = 50;
+
 /// What a list is about.
 pub(super) struct List<'a> {
     pub access: &'a TenantAccess,
@@ -235,7 +238,24 @@ impl Records {
         }))
     }
 
+    /// The counters of all tiers, read while none of them changed: a record that moves
+    /// meanwhile is counted once.
     async fn count(&self, list: &List<'_>) -> Result<Option<u64>> {
+        let counters = list.access.keys.all_counters();
+        for _ in 1..COUNTED_AGAIN_MAX {
+            let before = self.core.engine.generation(&counters);
+            let count = self.counted(list).await?;
+            let after = self.core.engine.generation(&counters);
+            let settled = before == after && before.is_none_or(|before| before % 2 == 0);
+            if settled || list.tiers.len() == 1 || count.is_none() {
+                return Ok(count);
+            }
+            tokio::task::yield_now().await;
+        }
+        self.counted(list).await
+    }
+
+    async fn counted(&self, list: &List<'_>) -> Result<Option<u64>> {
         let (keys, entity) = (&list.access.keys, &list.entity.name);
         let mut sum = 0;
         for tier in list.tiers {
