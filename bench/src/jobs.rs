@@ -1,20 +1,14 @@
 //! Jobs: what very many schedules cost, and what hung webhooks and one tenant's very
 //! long queue do to the others.
 
-use std::{
-    fs,
-    net::TcpListener,
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{fs, net::TcpListener, path::Path, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
 use crate::{
-    process::{Process, free_address},
-    subject::{Setup, Tenantry, text},
+    installed::{Bench, done},
+    subject::text,
     table,
 };
 
@@ -60,84 +54,7 @@ pub fn run(options: &Options) -> Result<()> {
     fairness(options)
 }
 
-/// A server in a folder, with an app file applied, and an operator's session.
-struct Bench {
-    process: Option<Process>,
-    folder: tempfile::TempDir,
-    tenantry: Tenantry,
-    who: String,
-    token: String,
-}
-
 impl Bench {
-    fn new(engine: &str, app: &str) -> Result<Self> {
-        let tenantry = Tenantry::new(engine)?;
-        let folder = tempfile::tempdir()?;
-        let made = done(
-            tenantry
-                .command(folder.path())
-                .args(["init", "--yes", "--json"]),
-        )?;
-        let made: Value = serde_json::from_slice(&made)?;
-        let mut bench = Self {
-            process: None,
-            folder,
-            tenantry,
-            who: made["operator"].to_string(),
-            token: String::new(),
-        };
-        bench.start()?;
-        bench.apply(app)?;
-        Ok(bench)
-    }
-
-    fn start(&mut self) -> Result<Duration> {
-        let address = free_address()?;
-        let mut serve = self.tenantry.command(self.folder.path());
-        serve.env("TENANTRY_JOBS__ALLOW_PRIVATE_ADDRESSES", "true");
-        serve.args(["serve", "--listen", &address.to_string()]);
-        let began = Instant::now();
-        self.process = Some(Process::start(
-            serve,
-            address,
-            &self.folder.path().join("log"),
-        )?);
-        let took = began.elapsed();
-        let login = self
-            .setup()?
-            .json("POST", "/v1/auth/login", "", &self.who)?;
-        self.token = text(&login["token"])?;
-        Ok(took)
-    }
-
-    fn process(&self) -> Result<&Process> {
-        self.process.as_ref().context("no server")
-    }
-
-    fn setup(&self) -> Result<Setup> {
-        Setup::new(self.process()?.address)
-    }
-
-    fn ask(&self, method: &str, path: &str, body: &str) -> Result<Value> {
-        self.setup()?.json(method, path, &self.token, body)
-    }
-
-    fn apply(&self, app: &str) -> Result<()> {
-        let file = self.folder.path().join("bench.toml");
-        fs::write(&file, app)?;
-        let mut apply = self.tenantry.command(self.folder.path());
-        done(apply.arg("apply").arg(file)).map(drop)
-    }
-
-    fn tenants(&self, names: impl Iterator<Item = String>) -> Result<()> {
-        let mut setup = self.setup()?;
-        for name in names {
-            let wanted = json!({ "id": name }).to_string();
-            setup.json("POST", "/v1/tenants", &self.token, &wanted)?;
-        }
-        Ok(())
-    }
-
     /// All runs of a job in a state.
     fn runs(&self, job: &str, state: &str) -> Result<Vec<Value>> {
         let (mut found, mut cursor) = (Vec::new(), String::new());
@@ -151,14 +68,6 @@ impl Bench {
             }
         }
     }
-}
-
-fn done(command: &mut Command) -> Result<Vec<u8>> {
-    let output = command.output()?;
-    if !output.status.success() {
-        bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    Ok(output.stdout)
 }
 
 fn schedules(options: &Options) -> Result<()> {

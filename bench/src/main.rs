@@ -1,9 +1,11 @@
 //! Tenantry measured over HTTP: beside its peers, and beside itself at other
 //! sizes. `cargo xtask bench` builds everything and runs this.
 
+mod archive;
 mod data;
 mod growth;
 mod http;
+mod installed;
 mod jobs;
 mod load;
 mod peers;
@@ -26,6 +28,8 @@ enum Command {
     Growth(growth::Options),
     /// Very many schedules; hung webhooks and a very long queue beside others
     Jobs(jobs::Options),
+    /// A store whose records were archived, beside one that never had them
+    Archive(archive::Options),
     /// The bare handler itself
     #[command(hide = true)]
     ServeBare {
@@ -39,6 +43,7 @@ fn main() -> Result<()> {
         Command::Peers(options) => peers::run(&options),
         Command::Growth(options) => growth::run(&options),
         Command::Jobs(options) => jobs::run(&options),
+        Command::Archive(options) => archive::run(&options),
         Command::ServeBare { address } => subject::serve_bare(address),
     }
 }

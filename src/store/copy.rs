@@ -19,6 +19,10 @@ const OLD: &str = "old";
 const COMPLETE: &str = "COMPLETE";
 const CACHE_BYTES: u64 = 64 << 20;
 const PAGE_ROWS: usize = 512;
+/// Room that a copy is given: so many times the bytes of its keys and values, and what
+/// an engine takes for itself.
+const ROOM_TIMES: u64 = 2;
+const ROOM_MORE: u64 = 64 << 20;
 
 /// What a copy came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,19 +35,61 @@ pub struct Copied {
     pub bytes_after: u64,
 }
 
+/// What a copy is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading everything once, to know how much there is.
+    Counting,
+    /// Writing the copy.
+    Copying,
+    /// Reading both, to see that they are the same.
+    Comparing,
+}
+
+/// How far a copy is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CopyProgress {
+    /// What it is at.
+    pub stage: Stage,
+    /// Keys done in this stage.
+    pub keys: u64,
+    /// All keys; 0 while they are being counted.
+    pub keys_total: u64,
+    /// Bytes of all keys and values; 0 while they are being counted.
+    pub bytes_total: u64,
+}
+
+/// Is told how far a copy is; an error stops it, and the store is as it was.
+pub type Watch<'a> = &'a mut dyn FnMut(CopyProgress) -> Result<()>;
+
 /// Copies the store in `dir` into a fresh, small one and switches to it; the one
-/// before stays until the next start. Nobody else may have it open.
-pub fn compact(dir: &Path) -> Result<Copied> {
+/// before stays until the next start. Nobody else may have it open. Refused where the
+/// disk has no room for the copy.
+pub fn compact(dir: &Path, watch: Watch<'_>) -> Result<Copied> {
     let engine = engine_of(dir)?;
     settle(dir, engine)?;
-    let copied = copy(dir, engine, engine)?;
+    let copied = copied_or_undone(dir, engine, engine, watch)?;
     settle(dir, engine)?;
     Ok(copied)
 }
 
+/// Copies; what there is of a copy that was stopped goes away.
+fn copied_or_undone(
+    dir: &Path,
+    from: DiskEngine,
+    to: DiskEngine,
+    watch: Watch<'_>,
+) -> Result<Copied> {
+    copy(dir, from, to, watch).inspect_err(|_| {
+        if let Err(error) = remove(&beside(dir, to, NEW)) {
+            tracing::warn!(%error, "the unfinished copy stays until the next start");
+        }
+    })
+}
+
 /// Copies the store in `dir` into one of another engine and switches to it; the
 /// one before stays until [`drop_converted`]. Nobody else may have it open.
-pub fn convert(dir: &Path, to: DiskEngine) -> Result<Copied> {
+pub fn convert(dir: &Path, to: DiskEngine, watch: Watch<'_>) -> Result<Copied> {
     let from = engine_of(dir)?;
     settle(dir, from)?;
     if from == to {
@@ -60,7 +106,7 @@ pub fn convert(dir: &Path, to: DiskEngine) -> Result<Copied> {
             kept.display()
         )));
     }
-    let copied = copy(dir, from, to)?;
+    let copied = copied_or_undone(dir, from, to, watch)?;
     // The switch: from here on the complete copy is the store.
     write_format(dir, to)?;
     settle(dir, to)?;
@@ -95,28 +141,54 @@ fn no_store(dir: &Path) -> StoreError {
 }
 
 /// Copies the files of `from` into a new folder for `to`, complete and synced.
-fn copy(dir: &Path, from: DiskEngine, to: DiskEngine) -> Result<Copied> {
+fn copy(dir: &Path, from: DiskEngine, to: DiskEngine, watch: Watch<'_>) -> Result<Copied> {
     let (old, new) = (engine_folder(dir, from), beside(dir, to, NEW));
     if !old.exists() {
         return Err(no_store(dir));
     }
     let bytes_before = folder_bytes(&old)?;
-    let mut keys = 0;
+    let mut at = CopyProgress {
+        stage: Stage::Counting,
+        keys: 0,
+        keys_total: 0,
+        bytes_total: 0,
+    };
     {
         let source = from.open(&old, CACHE_BYTES)?;
+        let mut bytes = 0;
+        for tree in Tree::ALL {
+            pages(&*source, tree, |rows| {
+                at.keys += rows.len() as u64;
+                bytes += rows.iter().map(|(k, v)| k.len() + v.len()).sum::<usize>() as u64;
+                watch(at)
+            })?;
+        }
+        (at.keys_total, at.bytes_total) = (at.keys, bytes);
+        need_room(dir, bytes)?;
+        (at.stage, at.keys) = (Stage::Copying, 0);
+        watch(at)?;
         let target = to.open(&new, CACHE_BYTES)?;
         for tree in Tree::ALL {
-            copy_tree(&*source, &*target, tree)?;
+            pages(&*source, tree, |rows| {
+                at.keys += rows.len() as u64;
+                target.apply(&writes(tree, rows))?;
+                watch(at)
+            })?;
         }
+        (at.stage, at.keys) = (Stage::Comparing, 0);
         for tree in Tree::ALL {
-            let (count, sum) = digest(&*source, tree)?;
-            if (count, sum) != digest(&*target, tree)? {
+            let before = at.keys;
+            let mut seen = |keys| {
+                at.keys = before + keys;
+                watch(at)
+            };
+            let wanted = digest(&*source, tree, &mut seen)?;
+            if wanted != digest(&*target, tree, &mut |keys| seen(keys))? {
                 return Err(StoreError::Corrupt(format!(
                     "the copy of the tree {} differs from its source; the store is left as it was",
                     tree.name()
                 )));
             }
-            keys += count;
         }
     }
     let marker = new.join(COMPLETE);
@@ -126,10 +198,25 @@ fn copy(dir: &Path, from: DiskEngine, to: DiskEngine) -> Result<Copied> {
     sync_folder(&new)?;
     sync_folder(dir)?;
     Ok(Copied {
-        keys,
+        keys: at.keys_total,
         bytes_before,
         bytes_after: folder_bytes(&new)?,
     })
+}
+
+/// Refuses where the disk has no room for a copy of so many bytes of keys and values.
+fn need_room(dir: &Path, bytes: u64) -> Result<()> {
+    let needed = bytes.saturating_mul(ROOM_TIMES).saturating_add(ROOM_MORE);
+    let free = rustix::fs::statvfs(dir)
+        .map_err(|error| StoreError::Io(format!("the free space of {}: {error}", dir.display())))?;
+    let free = free.f_bavail.saturating_mul(free.f_frsize);
+    if free >= needed {
+        return Ok(());
+    }
+    Err(StoreError::Open(format!(
+        "The copy may need {needed} bytes beside the store, and {} has {free} free. Make room, or move the data folder; the store is left as it was.",
+        dir.display()
+    )))
 }
 
 fn pages(
@@ -150,23 +237,23 @@ fn pages(
     }
 }
 
-fn copy_tree(source: &dyn Stored, target: &dyn Stored, tree: Tree) -> Result<()> {
-    pages(source, tree, |rows| {
-        let writes: Vec<_> = rows
-            .into_iter()
-            .map(|(key, value)| Applied {
-                tree,
-                key,
-                value: Some(value),
-                replaced_bytes: Some(0),
-            })
-            .collect();
-        target.apply(&writes)
-    })
+fn writes(tree: Tree, rows: Vec<(Key, Key)>) -> Vec<Applied> {
+    rows.into_iter()
+        .map(|(key, value)| Applied {
+            tree,
+            key,
+            value: Some(value),
+            replaced_bytes: Some(0),
+        })
+        .collect()
 }
 
 /// The number of keys and a checksum over keys and values in order.
-fn digest(store: &dyn Stored, tree: Tree) -> Result<(u64, Vec<u8>)> {
+fn digest(
+    store: &dyn Stored,
+    tree: Tree,
+    seen: &mut dyn FnMut(u64) -> Result<()>,
+) -> Result<(u64, Vec<u8>)> {
     let (mut keys, mut sum) = (0u64, Sha256::new());
     pages(store, tree, |rows| {
         for (key, value) in rows {
@@ -176,7 +263,7 @@ fn digest(store: &dyn Stored, tree: Tree) -> Result<(u64, Vec<u8>)> {
                 sum.update(part);
             }
         }
-        Ok(())
+        seen(keys)
     })?;
     Ok((keys, sum.finalize().to_vec()))
 }

@@ -12,7 +12,7 @@ mod open;
 pub mod packed;
 
 pub use committer::{Committed, CommitterMetrics, CommitterOptions};
-pub use copy::{Copied, compact, convert, drop_converted};
+pub use copy::{Copied, CopyProgress, Stage, compact, convert, drop_converted};
 pub use open::{OpenStore, StoreOptions, memory, open};
 
 pub use engine::{

@@ -216,7 +216,7 @@ async fn compacts(engine: DiskEngine) {
     let dir = tempfile::tempdir().unwrap();
     fill(dir.path(), engine, 80, 12).await;
     let before = contents(dir.path()).await;
-    let copied = store::compact(dir.path()).unwrap();
+    let copied = store::compact(dir.path(), &mut |_| Ok(())).unwrap();
     assert!(copied.bytes_after < copied.bytes_before, "{copied:?}");
     assert_eq!(copied.keys, 161);
     assert_eq!(contents(dir.path()).await, before);
@@ -242,7 +242,7 @@ async fn settles(engine: DiskEngine) {
     assert_eq!(contents(dir.path()).await, before);
     assert!(!half.exists());
     // Cut short between its two renames.
-    store::compact(dir.path()).unwrap();
+    store::compact(dir.path(), &mut |_| Ok(())).unwrap();
     let now = dir.path().join(engine.name());
     let old = dir.path().join(format!("{}.old", engine.name()));
     assert!(old.exists());
@@ -261,14 +261,18 @@ async fn settles(engine: DiskEngine) {
 async fn nothing_is_compacted_that_this_version_may_not_touch() {
     let engine = DiskEngine::Sled;
     let dir = tempfile::tempdir().unwrap();
-    let why = store::compact(dir.path()).unwrap_err().to_string();
+    let why = store::compact(dir.path(), &mut |_| Ok(()))
+        .unwrap_err()
+        .to_string();
     assert!(why.contains("has no store"), "{why}");
     fill(dir.path(), engine, 5, 1).await;
     let unfinished = dir.path().join("sled.new");
     fs::create_dir(&unfinished).unwrap();
     for (format, wanted) in [("2 sled\n", "newer version"), ("1 oracle\n", "oracle")] {
         fs::write(dir.path().join("FORMAT"), format).unwrap();
-        let why = store::compact(dir.path()).unwrap_err().to_string();
+        let why = store::compact(dir.path(), &mut |_| Ok(()))
+            .unwrap_err()
+            .to_string();
         assert!(why.contains(wanted), "{why}");
         assert!(unfinished.exists(), "nothing was touched");
     }
@@ -310,21 +314,25 @@ async fn a_conversion_copies_every_key_and_keeps_the_old_store_until_told() {
         let dir = tempfile::tempdir().unwrap();
         fill(dir.path(), from, 80, 3).await;
         let before = contents(dir.path()).await;
-        let copied = store::convert(dir.path(), to).unwrap();
+        let copied = store::convert(dir.path(), to, &mut |_| Ok(())).unwrap();
         assert_eq!(copied.keys, 161);
         assert_eq!(contents(dir.path()).await, before);
         assert_eq!(names(dir.path()), ["FORMAT", "fjall", "sled"]);
         let stats = again(dir.path()).maintenance.stats().unwrap();
         assert_eq!(stats.engine, to.name());
         // Back again only when the kept store is given up.
-        let again = store::convert(dir.path(), to).unwrap_err().to_string();
+        let again = store::convert(dir.path(), to, &mut |_| Ok(()))
+            .unwrap_err()
+            .to_string();
         assert!(again.contains("already"), "{again}");
-        let back = store::convert(dir.path(), from).unwrap_err().to_string();
+        let back = store::convert(dir.path(), from, &mut |_| Ok(()))
+            .unwrap_err()
+            .to_string();
         assert!(back.contains("--drop-old"), "{back}");
         assert!(store::drop_converted(dir.path()).unwrap() > 0);
         assert_eq!(store::drop_converted(dir.path()).unwrap(), 0);
         assert_eq!(names(dir.path()), ["FORMAT", to.name()]);
-        store::convert(dir.path(), from).unwrap();
+        store::convert(dir.path(), from, &mut |_| Ok(())).unwrap();
         assert_eq!(contents(dir.path()).await, before);
     }
 }
@@ -342,7 +350,7 @@ async fn a_conversion_cut_short_is_taken_back_or_finished() {
     assert_eq!(contents(dir.path()).await, before);
     assert_eq!(names(dir.path()), ["FORMAT", "sled"]);
     // Cut short between the switch and the rename.
-    store::convert(dir.path(), DiskEngine::Fjall).unwrap();
+    store::convert(dir.path(), DiskEngine::Fjall, &mut |_| Ok(())).unwrap();
     fs::rename(dir.path().join("fjall"), &half).unwrap();
     fs::File::create(half.join("COMPLETE")).unwrap();
     assert_eq!(contents(dir.path()).await, before);
@@ -353,4 +361,31 @@ async fn a_conversion_cut_short_is_taken_back_or_finished() {
     fs::write(&format, "1 sled\n").unwrap();
     assert_eq!(contents(dir.path()).await, before);
     assert_eq!(names(dir.path()), ["FORMAT", "sled"]);
+}
+
+#[tokio::test]
+async fn a_compaction_that_is_stopped_leaves_the_store_as_it_was() {
+    for engine in DiskEngine::ALL {
+        let dir = tempfile::tempdir().unwrap();
+        fill(dir.path(), engine, 40, 1).await;
+        let before = contents(dir.path()).await;
+        for stage in [
+            store::Stage::Counting,
+            store::Stage::Copying,
+            store::Stage::Comparing,
+        ] {
+            let mut stages = Vec::new();
+            let stopped = store::compact(dir.path(), &mut |at| {
+                stages.push(at.stage);
+                match at.stage == stage {
+                    true => Err(StoreError::Open("enough".into())),
+                    false => Ok(()),
+                }
+            });
+            assert_eq!(stopped.unwrap_err().to_string(), "enough");
+            assert_eq!(stages.last(), Some(&stage));
+            assert_eq!(names(dir.path()), ["FORMAT", engine.name()]);
+        }
+        assert_eq!(contents(dir.path()).await, before);
+    }
 }

@@ -19,7 +19,7 @@ usage: cargo xtask COMMAND
 
   web            build the page of web/ into web/dist, where the next build embeds it
   demo [ARGS]    build everything in release and run `tenantry serve --demo ARGS`
-  bench WHAT     measure a release build: `peers` beside PocketBase, `growth`, `jobs` (--help tells more)
+  bench WHAT     measure a release build: `peers` beside PocketBase, `growth`, `jobs`, `archive` (--help tells more)
   test           install what the tests need, then run every check and test";
 
 fn main() -> ExitCode {

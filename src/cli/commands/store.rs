@@ -1,18 +1,27 @@
 //! `tenantry store stats|check|compact|convert`.
 
-use std::{fmt::Write as _, path::Path};
+use std::{
+    fmt::Write as _,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Instant,
+};
 
 use anyhow::{Result, bail};
 use hyper::Method;
 use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::base::{Lock, owner};
 use crate::cli::args::Store;
 use crate::cli::client::Target;
-use crate::cli::output::{grouped, note, plain, table};
+use crate::cli::output::{Progress, grouped, note, plain, table};
 use crate::cli::session::running;
 use crate::cli::{Context, Told, server::STORE_FOLDER};
-use crate::store::{self, Copied, DiskEngine, StoreError};
+use crate::store::{self, Copied, CopyProgress, DiskEngine, Stage, StoreError};
 
 /// From this size and this amplification on, `store stats` tells of compaction.
 const WORTH_COMPACTING_BYTES: u64 = 256 << 20;
@@ -128,7 +137,12 @@ fn verdict(found: &Value) -> String {
 }
 
 fn compact(context: &Context) -> Result<()> {
-    let copied = alone(context, "store compact", store::compact)?;
+    let copied = alone(context, "store compact", |dir| {
+        let mut shown = Shown::new();
+        let copied = store::compact(dir, &mut |at| shown.at(at));
+        shown.done();
+        copied
+    })?;
     context.out.result(&sizes_of(copied), || {
         format!(
             "{} bytes before, {} after",
@@ -138,11 +152,93 @@ fn compact(context: &Context) -> Result<()> {
     })
 }
 
+/// A copy under way, as it is shown; Ctrl-C stops it.
+struct Shown {
+    began: Instant,
+    stage: Stage,
+    bar: Option<Progress>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Shown {
+    fn new() -> Self {
+        let stopped = Arc::new(AtomicBool::new(false));
+        stop_on_signals(stopped.clone());
+        Self {
+            began: Instant::now(),
+            stage: Stage::Counting,
+            bar: Some(Progress::new(None)),
+            stopped,
+        }
+    }
+
+    fn at(&mut self, at: CopyProgress) -> Result<(), StoreError> {
+        if self.stopped.load(Relaxed) {
+            let why = "stopped; the store is as it was";
+            return Err(StoreError::Open(why.into()));
+        }
+        if self.stage == Stage::Counting && at.stage == Stage::Copying {
+            // Everything is read twice more and written once.
+            let about = self.began.elapsed().as_secs_f64() * 4.0;
+            note(format_args!(
+                "{} keys of {} bytes are to be copied and compared; that takes about {about:.0} s. Ctrl-C stops it and leaves the store as it is.",
+                grouped(at.keys_total),
+                grouped(at.bytes_total)
+            ));
+        }
+        if self.stage != at.stage {
+            self.done();
+            self.bar = Some(Progress::new(Some(at.keys_total)));
+            self.stage = at.stage;
+        }
+        let what = match at.stage {
+            Stage::Counting => "counted",
+            Stage::Copying => "copied",
+            Stage::Comparing => "compared",
+        };
+        if let Some(bar) = &mut self.bar {
+            bar.at(at.keys, || format!("{} keys {what}", grouped(at.keys)));
+        }
+        Ok(())
+    }
+
+    fn done(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.done();
+        }
+    }
+}
+
+/// Notes SIGINT and SIGTERM from now on, on a thread that ends with the process.
+fn stop_on_signals(stopped: Arc<AtomicBool>) {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let Ok(runtime) = runtime else { return };
+        runtime.block_on(async {
+            let Ok(mut term) = signal(SignalKind::terminate()) else {
+                return;
+            };
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = term.recv() => {}
+            }
+            stopped.store(true, Relaxed);
+        });
+    });
+}
+
 fn convert(context: &Context, to: &str) -> Result<()> {
     let Some(engine) = DiskEngine::named(to) else {
         bail!("there is no engine {to:?}");
     };
-    let copied = alone(context, "store convert", |dir| store::convert(dir, engine))?;
+    let copied = alone(context, "store convert", |dir| {
+        let mut shown = Shown::new();
+        let copied = store::convert(dir, engine, &mut |at| shown.at(at));
+        shown.done();
+        copied
+    })?;
     context.out.result(&sizes_of(copied), || {
         format!(
             "{} keys copied and compared: {} bytes before, {} with {to}\n\

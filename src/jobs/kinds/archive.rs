@@ -44,7 +44,7 @@ impl Moving for State {
 /// Archives.
 pub async fn run(context: &Context, params: &Params) -> Result<Made, Failure> {
     let state: State = context.state()?;
-    let pace = Pace::new(params.per_second);
+    let pace = Pace::new(context, params.per_second);
     match state.ask.clone() {
         Some(ask) => by_query(context, &pace, Way::Archive, &ask, state).await,
         None => by_rules(context, &pace, params, state).await,
@@ -57,12 +57,19 @@ pub async fn restore(context: &Context) -> Result<Made, Failure> {
     let ask = state.ask.clone().ok_or_else(|| {
         Failure::permanent("nothing was named: restore by query, as in `tenantry archive restore`")
     })?;
-    by_query(context, &Pace::new(None), Way::Restore, &ask, state).await
+    by_query(
+        context,
+        &Pace::new(context, None),
+        Way::Restore,
+        &ask,
+        state,
+    )
+    .await
 }
 
 async fn by_query(
     context: &Context,
-    pace: &Pace,
+    pace: &Pace<'_>,
     way: Way,
     ask: &Ask,
     mut state: State,
@@ -119,7 +126,7 @@ fn named(item: &RawValue, way: Way) -> Result<(RecordId, Only), Failure> {
 
 async fn by_rules(
     context: &Context,
-    pace: &Pace,
+    pace: &Pace<'_>,
     params: &Params,
     mut state: State,
 ) -> Result<Made, Failure> {
@@ -166,7 +173,10 @@ async fn by_rules(
         let after_ms = terms(entity, rule, tenant).after_ms;
         let end = archive_end(after_ms, now);
         let access = context.tenant()?;
-        if context.archive().train(access, entity, end).await? {
+        let turn = pace.turn().await;
+        let trained = context.archive().train(access, entity, end).await?;
+        turn.rest(0).await;
+        if trained {
             context.say(&format!(
                 "{name}: trained a dictionary on the tenant's own records"
             ));
@@ -187,7 +197,7 @@ async fn by_rules(
 
 async fn one_entity(
     context: &Context,
-    pace: &Pace,
+    pace: &Pace<'_>,
     entity: &Entity,
     (now, end): (crate::base::Instant, crate::base::Instant),
     state: &mut State,

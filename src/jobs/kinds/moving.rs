@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant as Moment};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::MutexGuard;
 
 use crate::{
     domain::{Entity, RecordId, job::run::Progress},
@@ -15,7 +16,8 @@ use crate::{
     store::Batch,
 };
 
-/// Of the time, a run spends this part (in hundredths) writing, and rests otherwise.
+/// Of the time, runs that move records spend this part (in hundredths) working, all of
+/// them together, and rest otherwise.
 const BUSY: u32 = 50;
 /// The longest rest after one commit.
 const REST_MAX: Duration = Duration::from_secs(2);
@@ -62,26 +64,52 @@ pub trait Moving: Clone + Serialize + Send + Sync {
     fn totals(&mut self) -> &mut Totals;
 }
 
-/// Rests so that the run takes its part of the time and no more.
-pub struct Pace {
+/// Keeps runs to their part of the time.
+pub struct Pace<'a> {
+    context: &'a Context,
     per_second: Option<u32>,
 }
 
-impl Pace {
+/// A run's turn to move records: others wait while it works and rests.
+pub struct Turn<'a> {
+    pace: &'a Pace<'a>,
+    began: Moment,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl<'a> Pace<'a> {
     /// At most so many records a second.
-    pub fn new(per_second: Option<u32>) -> Self {
-        Self { per_second }
+    pub fn new(context: &'a Context, per_second: Option<u32>) -> Self {
+        Self {
+            context,
+            per_second,
+        }
     }
 
-    /// Rests after a commit of so many records that took since `began`.
-    pub async fn rest(&self, began: Moment, records: usize) {
-        let took = began.elapsed();
-        let mut rest = took * (100 - BUSY) / BUSY;
-        if let Some(rate) = self.per_second {
-            let whole = Duration::from_secs_f64(records as f64 / f64::from(rate));
-            rest = rest.max(whole.saturating_sub(took));
+    /// Waits for the run's turn.
+    pub async fn turn(&'a self) -> Turn<'a> {
+        Turn {
+            _turn: self.context.archive().turn().await,
+            pace: self,
+            began: Moment::now(),
         }
-        tokio::time::sleep(rest.min(REST_MAX)).await;
+    }
+}
+
+impl Turn<'_> {
+    /// Rests after the work on so many records.
+    pub async fn rest(self, records: usize) {
+        let took = self.began.elapsed();
+        let rest = (took * (100 - BUSY) / BUSY).min(REST_MAX);
+        tokio::time::sleep(rest).await;
+        let Some(rate) = self.pace.per_second else {
+            return;
+        };
+        let whole = Duration::from_secs_f64(records as f64 / f64::from(rate));
+        let left = whole.saturating_sub(self.began.elapsed());
+        // A slow run keeps nobody else waiting.
+        drop(self._turn);
+        tokio::time::sleep(left).await;
     }
 }
 
@@ -90,7 +118,7 @@ impl Pace {
 /// read again, and what has moved is no longer in it.
 pub async fn move_page<S: Moving>(
     context: &Context,
-    pace: &Pace,
+    pace: &Pace<'_>,
     (entity, way): (&Entity, Way),
     page: Vec<(RecordId, Only)>,
     (before, after): (&mut S, S),
@@ -141,7 +169,7 @@ pub async fn move_page<S: Moving>(
 /// Commits what waits. With the last part of a page, `state` becomes what it is then.
 async fn commit<S: Moving>(
     context: &Context,
-    pace: &Pace,
+    pace: &Pace<'_>,
     waiting: &mut Vec<Operation>,
     state: &mut S,
     last: Option<S>,
@@ -159,7 +187,7 @@ async fn commit<S: Moving>(
         then.totals().add(outcomes);
         then
     };
-    let began = Moment::now();
+    let turn = pace.turn().await;
     let keep = |outcomes: &[Outcome]| {
         let mut then = then(outcomes);
         let progress = then.totals().progress();
@@ -170,7 +198,7 @@ async fn commit<S: Moving>(
     *state = then(&done);
     let totals = state.totals();
     context.moved(totals.moved - moved, (totals.bytes - bytes) as usize);
-    pace.rest(began, done.len()).await;
+    turn.rest(done.len()).await;
     Ok(done)
 }
 

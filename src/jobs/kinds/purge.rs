@@ -1,7 +1,5 @@
 //! `kind = "purge"`: erases archived records whose time is over, and keeps a receipt.
 
-use std::time::Instant as Moment;
-
 use serde::{Deserialize, Serialize};
 
 use super::{Made, moving::Pace};
@@ -47,7 +45,7 @@ pub async fn run(context: &Context, params: &Params) -> Result<Made, Failure> {
     let now = context.runs().now();
     let tenant = context.claimed().tenant.as_ref();
     let access = context.tenant()?;
-    let pace = Pace::new(params.per_second);
+    let pace = Pace::new(context, params.per_second);
     for entity in context.archive().entities().await? {
         let name = entity.name.as_str();
         let passed = state.entity.as_deref().is_some_and(|at| name < at);
@@ -116,7 +114,7 @@ pub async fn run(context: &Context, params: &Params) -> Result<Made, Failure> {
 
 struct Purge<'a> {
     context: &'a Context,
-    pace: &'a Pace,
+    pace: &'a Pace<'a>,
     entity: &'a Entity,
     rule: &'a ArchiveRule,
     end: Instant,
@@ -206,7 +204,7 @@ impl Purge<'_> {
                     Operation::of(child.entity.as_str(), action)
                 };
                 let operations: Vec<Operation> = ids.iter().map(operation).collect();
-                let began = Moment::now();
+                let turn = self.pace.turn().await;
                 let keep = |_: &[Outcome]| {
                     let progress = Progress {
                         done: state.erased,
@@ -215,7 +213,7 @@ impl Purge<'_> {
                     Ok((checkpoint(state, progress)?, Batch::default()))
                 };
                 context.write_and_keep(&operations, &keep).await?;
-                self.pace.rest(began, ids.len()).await;
+                turn.rest(ids.len()).await;
             }
         }
         Ok(())
@@ -268,13 +266,13 @@ impl Purge<'_> {
             };
             Ok((checkpoint(&then, progress)?, batch))
         };
-        let began = Moment::now();
+        let turn = self.pace.turn().await;
         let done = context.write_and_keep(&operations, &keep).await?;
         let then = then(&done);
         let bytes = going.iter().map(|going| going.bytes).sum::<u64>();
         context.moved(then.erased - state.erased, bytes as usize);
         *state = then;
-        self.pace.rest(began, done.len()).await;
+        turn.rest(done.len()).await;
         Ok(())
     }
 }

@@ -43,6 +43,8 @@ pub struct Archive {
     apps: Arc<Apps>,
     records: Arc<Records>,
     gathered: Mutex<totals::Gathered>,
+    /// Whose turn it is to move records: one run at a time, whatever the tenant.
+    turns: tokio::sync::Mutex<()>,
 }
 
 /// Which way records go.
@@ -113,7 +115,15 @@ impl Archive {
             apps,
             records,
             gathered: Mutex::default(),
+            turns: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Waits for its turn to move records. Runs take turns commit by commit, so all of
+    /// them together take no more of the store's time than one, and none waits for
+    /// another's end.
+    pub async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.turns.lock().await
     }
 
     /// The entities that have a rule, in the order of their names.

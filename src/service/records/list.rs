@@ -30,6 +30,7 @@ const RECORDS_AT_ONCE: usize = 16;
 
 /// Counters of two tiers are read so often, until they did not change meanwhile.
 const COUNTED_AGAIN_MAX: usize = 50;
+const COUNTED_AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// What a list is about.
 pub(super) struct List<'a> {
@@ -250,7 +251,8 @@ impl Records {
             if settled || list.tiers.len() == 1 || count.is_none() {
                 return Ok(count);
             }
-            tokio::task::yield_now().await;
+            // A group is being written, which takes as long as its sync.
+            tokio::time::sleep(COUNTED_AGAIN).await;
         }
         self.counted(list).await
     }
