@@ -71,6 +71,7 @@ fn line(n: usize) -> String {
     } else {
         ("closed", 2020)
     };
+    let priority = ["low", "moderate", "high", "critical"][n % 4];
     // About 900 bytes, of which some repeat and some do not.
     let data = json!({
         "id": format!("t{n:07}"),
@@ -80,7 +81,7 @@ fn line(n: usize) -> String {
         "caller": format!("caller-{}@example.com", n.wrapping_mul(2_654_435_761) % 5_000),
         "assigned_to": format!("agent {}", n % 97),
         "category": format!("category {}", n % 40),
-        "priority": ["low", "moderate", "high", "critical"][n % 4],
+        "priority": priority,
         "text": format!("{}{:016x}", "It worked yesterday, and nobody changed anything that we know of. ".repeat(8), (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
     });
     data.to_string()
