@@ -118,12 +118,19 @@ pub struct PauseCall {
     job: Option<String>,
     /// The tenant; all where it is not given.
     tenant: Option<String>,
+    /// Says that everything is meant, where neither is given.
+    everything: bool,
     /// Why.
     reason: Option<String>,
 }
 
 impl PauseCall {
     fn paused(&self) -> Result<Paused, Problem> {
+        if self.everything != (self.job.is_none() && self.tenant.is_none()) {
+            return Err(Problem::bad_request(
+                "Name a job, a tenant or both; or say everything=true, and neither.",
+            ));
+        }
         let job = self.job.as_deref().map(JobName::parse).transpose();
         let job = job.map_err(|error| Problem::bad_request(format!("job: {error}.")))?;
         let owner = self.tenant.as_deref().map(|name| {

@@ -47,6 +47,10 @@ kind = "archive"
 retries = { max = 3, first = "1s" }
 with = { entities = ["ticket"] }
 
+[job.by-status]
+kind = "report"
+with = { entity = "ticket", by = "closed_at", group_by = "status", period = { from = "2019-01-01", to = "2020-01-01" } }
+
 [job.purge]
 kind = "purge"
 retries = { max = 3, first = "1s" }
@@ -147,6 +151,16 @@ async fn rules_archive_what_is_due_and_nothing_else() {
     // Nothing is left to do.
     let runs = told(&server.data(), &["archive", "run", "-t", "demo"]);
     assert_eq!(runs["items"][0]["state"], "skipped");
+    // A report counts them all the same.
+    let path = "/v1/jobs/by-status/run";
+    let request = server.bearer(&operator, Method::POST, path);
+    let request = request.json(&json!({"tenants": ["demo"]}));
+    assert_eq!(request.send().await.unwrap().status(), 202);
+    settled(&server, &operator).await;
+    let report = ok(server.get("/v1/tenants/demo/records/report?job=by-status")).await;
+    let report = &report["items"][0]["data"];
+    assert_eq!(report["total"], 2_000, "{report}");
+    assert_eq!(report["groups"][0]["count"], 1_800);
     // One comes back, with its comments, and stays.
     let path = "/v1/tenants/demo/records/ticket/t00001";
     let record = ok(server.get(path)).await;

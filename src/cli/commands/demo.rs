@@ -102,6 +102,9 @@ fn fill(data: &Path) -> Result<Filled> {
         let lines = Bytes::from(lines(&mut random, tickets));
         client.send(Method::POST, &target, "application/x-ndjson", lines)?;
     }
+    // What the archive rule takes of the largest one.
+    let archive = Target::new("/v1/jobs/archive/run");
+    client.json(Method::POST, &archive, &json!({"tenants": ["acme"]}))?;
     // A week of reports to look at.
     let week = json!({"tenants": "all", "from": "2026-03-14", "to": "2026-03-21"});
     let backfill = Target::new("/v1/jobs/daily-report/backfill");

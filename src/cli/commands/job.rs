@@ -92,9 +92,9 @@ pub fn run(context: &Context, command: &Job) -> Result<ExitCode> {
             job,
             tenant,
             reason,
-            ..
+            everything,
         } => {
-            let mut call = json!({"job": job, "tenant": tenant});
+            let mut call = json!({"job": job, "tenant": tenant, "everything": everything});
             if let Some(reason) = reason {
                 call["reason"] = reason.as_str().into();
             }
@@ -104,8 +104,13 @@ pub fn run(context: &Context, command: &Job) -> Result<ExitCode> {
                 .out
                 .result(&json!({"paused": true}), || "paused".into())?;
         }
-        Job::Resume { job, tenant, .. } => {
+        Job::Resume {
+            job,
+            tenant,
+            everything,
+        } => {
             let target = Target::new("/v1/pauses")
+                .query("everything", &everything.to_string())
                 .query_opt("job", job.as_deref())
                 .query_opt("tenant", tenant.as_deref());
             ask(context, "job resume", Method::DELETE, &target, &Value::Null)?;

@@ -19,7 +19,7 @@ use crate::{
         IndexValue,
         app_file::REPORT,
         job::{kind::report::Params, period, run::Progress},
-        query::{Direction, ListRequest},
+        query::{Direction, ListRequest, TierChoice},
     },
     jobs::context::{Context, Failure},
     service::records::{Action, Operation},
@@ -278,6 +278,8 @@ impl Read<'_> {
         let mut request = ListRequest::from_pairs(pairs, PAGE, PAGE)
             .map_err(|problem| Failure::permanent(problem.detail))?;
         debug_assert!(matches!(request.order, Some((_, Direction::Ascending))));
+        // What was archived meanwhile counts as before.
+        request.tier = TierChoice::All;
         request.cursor.clone_from(&state.cursor);
         Ok(request)
     }

@@ -9,8 +9,8 @@ use crate::{
 };
 
 impl Records {
-    /// The first value of an index's first field that comes after `after`; of all
-    /// where `None`.
+    /// The first value of an index's first field, in either tier, that comes after
+    /// `after`; of all where `None`.
     pub async fn next_value(
         &self,
         access: &TenantAccess,
@@ -31,7 +31,13 @@ impl Records {
         }
         scan.limit = 1;
         scan.values = false;
-        let row = self.core.engine.scan(&scan).await?.rows.pop();
-        Ok(row.and_then(|(key, _)| Some(IndexValue::decode(&key[prefix.len()..])?.0)))
+        let mut first: Option<Key> = None;
+        for tier in Tree::ALL {
+            scan.tree = tier;
+            let row = self.core.engine.scan(&scan).await?.rows.pop();
+            let key = row.map(|(key, _)| key);
+            first = first.into_iter().chain(key).min();
+        }
+        Ok(first.and_then(|key| Some(IndexValue::decode(&key[prefix.len()..])?.0)))
     }
 }
