@@ -11,8 +11,9 @@ use crate::{
     store::{Key, Scan, Tree, keys},
 };
 
-/// Records moved in one commit.
-pub const A_COMMIT: usize = 64;
+/// Records moved in one commit. On sled a commit over both trees keeps readers waiting
+/// while it is applied, so it is short.
+pub const A_COMMIT: usize = 16;
 /// The most children that a request moves; more of them take a run.
 const AT_ONCE_MAX: usize = 2_000;
 
