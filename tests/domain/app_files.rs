@@ -251,6 +251,7 @@ fn differences() {
     let new = EXAMPLE_APP
         .replace("[entity.comment", "[entity.remark")
         .replace("[[entity.comment", "[[entity.remark")
+        .replace("with = [\"comment\"]", "with = [\"remark\"]")
         .replace(
             "maxLength = 200 }\nproperties.status",
             "maxLength = 100 }\nproperties.status",
