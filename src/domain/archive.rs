@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     duration,
-    entity::{Field, Index, SystemField},
+    entity::{Field, Index},
     names::{EntityName, IndexName},
     record::RecordMeta,
     value::{IndexValue, Kind},
@@ -104,7 +104,7 @@ pub fn due_index(name: IndexName, when: When, by: Field) -> Index {
         path: "restored".into(),
         kind: Kind::Bool,
         multi: false,
-        system: Some(SystemField::UpdatedAt),
+        system: None,
     };
     Index {
         name,

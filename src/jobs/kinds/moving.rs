@@ -144,7 +144,8 @@ pub async fn move_page<S: Moving>(
                     let name = child.entity.as_str();
                     waiting.push(way.operation(name, child_id.as_str(), Only::Anyhow));
                     if waiting.len() >= A_COMMIT {
-                        commit(context, pace, &mut waiting, before, None).await?;
+                        let done = commit(context, pace, &mut waiting, before, None).await?;
+                        bring_back(context, entity, way, &mut parents, &done).await?;
                     }
                 }
                 match next {
