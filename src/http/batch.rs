@@ -123,7 +123,10 @@ fn operation(step: Step<'_>) -> Result<Operation, String> {
             id,
             only: Only::Anyhow,
         },
-        (Op::Restore, Some(id)) => Action::Restore { id },
+        (Op::Restore, Some(id)) => Action::Restore {
+            id,
+            only: Only::Anyhow,
+        },
         (_, None) => return Err("This operation needs the member \"id\".".into()),
     };
     let body = match (step.op, step.data) {

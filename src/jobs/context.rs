@@ -260,6 +260,13 @@ impl Context {
         Ok(done)
     }
 
+    /// A batch that is only committed while the attempt is the run's own.
+    pub fn fence(&self) -> Result<Batch, Failure> {
+        let mut batch = Batch::default();
+        self.runs.fence(&mut batch, &self.claimed.run)?;
+        Ok(batch)
+    }
+
     /// Counts records that were moved or removed, so many bytes long.
     pub fn moved(&self, records: u64, bytes: usize) {
         self.spent[0].fetch_add(records, Relaxed);

@@ -4,14 +4,18 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Caller, Code, Core, Error, Result, Scope, TenantAccess, apps::Apps, counts};
+use super::{
+    Caller, Code, Core, Error, Result, Scope, TenantAccess,
+    apps::{AppState, Apps},
+    counts, records,
+};
 use crate::{
     base::new_record_id,
     domain::{EntityName, RecordId},
     store::{
         Batch, Condition, Key, Order, Scan, StoreError, Tree, Value,
         codec::{self, Stored},
-        keys::TenantKeys,
+        keys::{self, TenantKeys},
     },
 };
 
@@ -72,6 +76,17 @@ enum Covered {
 }
 
 impl Covered {
+    fn by(hold: &Hold) -> Result<Self> {
+        let Some(entity) = &hold.entity else {
+            return Ok(Self::Tenant);
+        };
+        let entity = EntityName::parse(entity).map_err(Error::internal)?;
+        Ok(match &hold.record {
+            None => Self::Entity(entity),
+            Some(id) => Self::Record(entity, RecordId::parse(id).map_err(Error::internal)?),
+        })
+    }
+
     fn key(&self, keys: &TenantKeys) -> Key {
         match self {
             Self::Tenant => keys.held_tenant(),
@@ -79,6 +94,11 @@ impl Covered {
             Self::Record(entity, id) => keys.held_record(entity, id),
         }
     }
+}
+
+/// The counters that a hold is counted by.
+pub(super) fn counters(keys: &TenantKeys, hold: &Hold) -> Result<[Key; 2]> {
+    Ok([Covered::by(hold)?.key(keys), keys.holds_count()])
 }
 
 /// The counters that say whether a record is held.
@@ -165,7 +185,8 @@ impl Holds {
     /// Sets a hold. For operators.
     pub async fn set(&self, caller: &Caller, access: &TenantAccess, wish: NewHold) -> Result<Hold> {
         caller.require_operator()?;
-        let covered = self.covered(&wish).await?;
+        let app = self.apps.for_reading().await?;
+        let covered = covered(&app, &wish)?;
         let reason = reason(&wish.reason)?;
         let keys = &access.keys;
         let now = self.core.clock.now();
@@ -190,22 +211,28 @@ impl Holds {
         }
         let mut batch = Batch::default();
         let tenant = batch.expect(Tree::Hot, keys.tenant_row(), Condition::Present);
+        app.expect_unchanged(&mut batch);
         if let Covered::Record(entity, id) = &covered {
             self.expect_record(&mut batch, keys, entity, id).await?;
         }
         batch.put(Tree::Hot, keys.hold(&hold.id), codec::encode(&hold)?);
         batch.add(Tree::Hot, covered.key(keys), 1);
         batch.add(Tree::Hot, keys.holds_count(), 1);
+        // Whoever drops an entity expects that no hold was set since they looked.
+        batch.add(Tree::Hot, keys::HOLDS_SET, 1);
         match self.core.engine.commit(batch).await {
             Ok(()) => Ok(hold),
             Err(StoreError::Conflict { index, .. }) if index == tenant => {
                 Err(Error::not_found("such tenant any more"))
             }
-            Err(StoreError::Conflict { .. }) => Err(Error::new(
-                Code::Unavailable,
-                "The record moved or was deleted meanwhile; try again.",
-            )
-            .retry_after(1)),
+            Err(StoreError::Conflict { .. }) => {
+                self.apps.refresh().await?;
+                Err(Error::new(
+                    Code::Unavailable,
+                    "The record moved or was deleted, or the app changed meanwhile; try again.",
+                )
+                .retry_after(1))
+            }
             Err(other) => Err(other.into()),
         }
     }
@@ -219,33 +246,14 @@ impl Holds {
         id: &RecordId,
     ) -> Result<()> {
         let key = keys.record(entity, id);
-        for tier in Tree::ALL {
-            if self.core.engine.get(tier, &key).await?.is_some() {
-                batch.expect(tier, key, Condition::Present);
-                return Ok(());
-            }
-        }
-        Err(Error::not_found(format!(
-            "record {:?} of the entity {entity}",
-            id.as_str()
-        )))
-    }
-
-    async fn covered(&self, wish: &NewHold) -> Result<Covered> {
-        let state = self.apps.for_reading().await?;
-        match (&wish.entity, &wish.record) {
-            (None, None) => Ok(Covered::Tenant),
-            (Some(entity), None) => Ok(Covered::Entity(state.entity(entity)?.name.clone())),
-            (Some(entity), Some(id)) => {
-                let id = RecordId::parse(id)
-                    .map_err(|error| Error::new(Code::BadRequest, error.to_string()))?;
-                Ok(Covered::Record(state.entity(entity)?.name.clone(), id))
-            }
-            (None, Some(_)) => Err(Error::new(
-                Code::BadRequest,
-                "A hold on a record names its entity, too.",
-            )),
-        }
+        let Some((tier, _)) = records::stored(&self.core, &key).await? else {
+            return Err(Error::not_found(format!(
+                "record {:?} of the entity {entity}",
+                id.as_str()
+            )));
+        };
+        batch.expect(tier, key, Condition::Present);
+        Ok(())
     }
 
     /// Lifts a hold, and keeps who did, when and why. For operators.
@@ -264,18 +272,7 @@ impl Holds {
         let row = self.core.engine.get(Tree::Hot, &keys.hold(id)).await?;
         let row: Value = row.ok_or_else(missing)?;
         let mut hold: Hold = codec::decode(&row)?;
-        let covered = match (&hold.entity, &hold.record) {
-            (Some(entity), record) => {
-                let entity = EntityName::parse(entity).map_err(Error::internal)?;
-                match record {
-                    None => Covered::Entity(entity),
-                    Some(id) => {
-                        Covered::Record(entity, RecordId::parse(id).map_err(Error::internal)?)
-                    }
-                }
-            }
-            (None, _) => Covered::Tenant,
-        };
+        let covered = Covered::by(&hold)?;
         let now = self.core.clock.now();
         hold.lifted_by = Some(caller.credential());
         hold.lifted_at = Some(now.to_rfc3339());
@@ -321,6 +318,22 @@ impl Holds {
             String::from_utf8_lossy(rest).into_owned()
         });
         Ok((holds, next))
+    }
+}
+
+fn covered(state: &AppState, wish: &NewHold) -> Result<Covered> {
+    match (&wish.entity, &wish.record) {
+        (None, None) => Ok(Covered::Tenant),
+        (Some(entity), None) => Ok(Covered::Entity(state.entity(entity)?.name.clone())),
+        (Some(entity), Some(id)) => {
+            let id = RecordId::parse(id)
+                .map_err(|error| Error::new(Code::BadRequest, error.to_string()))?;
+            Ok(Covered::Record(state.entity(entity)?.name.clone(), id))
+        }
+        (None, Some(_)) => Err(Error::new(
+            Code::BadRequest,
+            "A hold on a record names its entity, too.",
+        )),
     }
 }
 

@@ -56,7 +56,11 @@ kind = "purge"
 retries = { max = 3, first = "1s" }
 "#;
 
-/// Nine tickets of ten are closed; each hundredth has three comments.
+/// Comments of a ticket that has some.
+const COMMENTS: u64 = 20;
+
+/// Nine tickets of ten are closed; each hundredth has comments, more than fit into
+/// one commit.
 fn lines(from: usize, to: usize) -> (String, String) {
     let (mut tickets, mut comments) = (String::new(), String::new());
     for n in from..to {
@@ -70,7 +74,7 @@ fn lines(from: usize, to: usize) -> (String, String) {
             "number": n,
         });
         tickets += &format!("{ticket}\n");
-        for number in 0..(if n % 100 == 1 { 3 } else { 0 }) {
+        for number in 0..(if n % 100 == 1 { COMMENTS } else { 0 }) {
             let comment = json!({"ticket_id": id, "text": format!("comment {number} on {id}")});
             comments += &format!("{comment}\n");
         }
@@ -131,7 +135,11 @@ async fn rules_archive_what_is_due_and_nothing_else() {
     assert_eq!(run["state"], "succeeded", "{run}");
     // The comments of closed tickets went along.
     assert_eq!(run["progress"]["done"], 1_800 + 60);
-    for (tier, tickets, comments) in [("hot", 200, 0), ("archive", 1_800, 60), ("all", 2_000, 60)] {
+    for (tier, tickets, comments) in [
+        ("hot", 200, 0),
+        ("archive", 1_800, 400),
+        ("all", 2_000, 400),
+    ] {
         let tier = format!("&tier={tier}");
         assert_eq!(count(&server, "ticket", &tier).await, tickets);
         assert_eq!(count(&server, "comment", &tier).await, comments);
@@ -176,7 +184,7 @@ async fn rules_archive_what_is_due_and_nothing_else() {
         (&back["tier"], &back["data"]),
         (&json!("hot"), &record["data"])
     );
-    assert_eq!(count(&server, "comment", "&tier=hot").await, 3);
+    assert_eq!(count(&server, "comment", "&tier=hot").await, COMMENTS);
     let runs = told(&server.data(), &["archive", "run", "-t", "demo"]);
     assert_eq!(runs["items"][0]["state"], "skipped");
     let again = ok(server.post(&format!("{path}/archive"), &Json::Null)).await;
@@ -267,6 +275,13 @@ async fn a_tenant_has_durations_of_its_own_and_purges_leave_receipts() {
     set(&["archive.ticket.after=", "archive.ticket.purge_after=1y"]);
     told(&data, &["archive", "run", "-t", "demo"]);
     assert_eq!(count(&server, "ticket", "&tier=archive").await, 450);
+    // A rule of its own can be taken back when there is nothing to take back, too.
+    set(&["archive.comment.after="]);
+    // A comment on an archived ticket goes when the ticket goes.
+    let path = "/v1/tenants/demo/records/comment";
+    let late = json!({"ticket_id": "t00101", "text": "late"});
+    let made = server.by_key(Method::POST, path).json(&late).send().await;
+    assert_eq!(made.unwrap().status(), 201);
     // A hold on one of them keeps it, and its comments.
     let args = [
         "archive", "hold", "set", "demo", "-e", "ticket", "--record", "t00001", "--reason",
@@ -276,9 +291,13 @@ async fn a_tenant_has_durations_of_its_own_and_purges_leave_receipts() {
     let runs = told(&data, &["archive", "run", "--purge", "-t", "demo"]);
     assert_eq!(runs["items"][0]["state"], "succeeded", "{runs}");
     assert_eq!(count(&server, "ticket", "&tier=archive").await, 1);
-    assert_eq!(count(&server, "comment", "&tier=all").await, 3);
+    assert_eq!(count(&server, "comment", "&tier=all").await, COMMENTS);
     let receipts = told(&data, &["archive", "receipts", "demo"]);
-    let receipt = &receipts["items"][0];
+    let along = receipt_of(&receipts, "comment");
+    assert_eq!(along["records"], 4 * COMMENTS + 1);
+    assert_eq!(along["along_with"], "ticket");
+    let receipt = receipt_of(&receipts, "ticket");
+    assert_eq!(receipt["along_with"], Json::Null);
     assert_eq!(
         (
             &receipt["records"],
@@ -310,6 +329,12 @@ async fn a_tenant_has_durations_of_its_own_and_purges_leave_receipts() {
     let lifted = told(&data, &["archive", "hold", "list", "demo", "--lifted"]);
     assert_eq!(lifted["items"][0]["lifted_reason"], "settled");
     sound(&server);
+}
+
+fn receipt_of<'a>(receipts: &'a Json, entity: &str) -> &'a Json {
+    let items = receipts["items"].as_array().unwrap();
+    let found = items.iter().find(|receipt| receipt["entity"] == entity);
+    found.unwrap_or_else(|| panic!("no receipt of {entity}: {receipts}"))
 }
 
 #[tokio::test]
@@ -349,7 +374,10 @@ async fn an_export_of_both_tiers_is_imported_into_both() {
 #[tokio::test]
 async fn a_server_killed_while_records_move_loses_and_doubles_none() {
     let mut server = Server::start().await;
-    let operator = filled(&server, 6_000).await;
+    let rounds = std::env::var("TENANTRY_KILL_ROUNDS");
+    let rounds: u64 = rounds.map_or(7, |text| text.parse().unwrap());
+    let tickets = rounds * 900;
+    let operator = filled(&server, tickets as usize).await;
     let run = |path: &'static str, body: Json| {
         let request = server.bearer(&operator, Method::POST, path);
         request.json(&body)
@@ -364,22 +392,27 @@ async fn a_server_killed_while_records_move_loses_and_doubles_none() {
         assert_eq!(response.status(), 202);
     };
     ask(run(archive, all.clone())).await;
-    kill_rounds(&mut server, 7).await;
+    kill_rounds(&mut server, rounds).await;
     settled(&server, &operator).await;
-    assert_eq!(count(&server, "ticket", "&tier=hot").await, 600);
-    assert_eq!(count(&server, "ticket", "&tier=archive").await, 5_400);
-    assert_eq!(count(&server, "comment", "&tier=archive").await, 180);
+    assert_eq!(count(&server, "ticket", "&tier=hot").await, tickets / 10);
+    let archived = tickets / 10 * 9;
+    assert_eq!(count(&server, "ticket", "&tier=archive").await, archived);
+    let comments = tickets / 100 * COMMENTS;
+    assert_eq!(count(&server, "comment", "&tier=archive").await, comments);
     sound(&server);
     let request = server.bearer(&operator, Method::POST, "/v1/tenants/demo/restore");
     let query = json!({"entity": "ticket", "query": "status=closed&closed_at[lt]=2019-09-01"});
     ask(request.json(&query)).await;
-    kill_rounds(&mut server, 7).await;
+    kill_rounds(&mut server, rounds).await;
     settled(&server, &operator).await;
     let hot = count(&server, "ticket", "&tier=hot").await;
-    assert_eq!(hot + count(&server, "ticket", "&tier=archive").await, 6_000);
+    assert_eq!(
+        hot + count(&server, "ticket", "&tier=archive").await,
+        tickets
+    );
     assert_eq!(
         count(&server, "ticket", "&tier=all&status=closed").await,
-        5_400
+        archived
     );
     sound(&server);
     let left = count(&server, "ticket", "&tier=archive").await;
@@ -389,12 +422,54 @@ async fn a_server_killed_while_records_move_loses_and_doubles_none() {
     );
     let request = server.bearer(&operator, Method::POST, purge);
     ask(request.json(&all)).await;
-    kill_rounds(&mut server, 6).await;
+    kill_rounds(&mut server, rounds).await;
     settled(&server, &operator).await;
     assert_eq!(count(&server, "ticket", "&tier=archive").await, 0);
     assert_eq!(count(&server, "ticket", "&tier=hot").await, hot);
     let receipts = told(&server.data(), &["archive", "receipts", "demo"]);
-    assert_eq!(receipts["items"][0]["records"], left, "{receipts}");
+    assert_eq!(receipt_of(&receipts, "ticket")["records"], left);
+    let comments = comments - count(&server, "comment", "&tier=hot").await;
+    assert_eq!(receipt_of(&receipts, "comment")["records"], comments);
+    sound(&server);
+}
+
+#[tokio::test]
+async fn what_goes_along_stays_with_what_was_changed_meanwhile() {
+    let mut server = Server::start().await;
+    let operator = filled(&server, 6_000).await;
+    let request = server.bearer(&operator, Method::POST, "/v1/jobs/archive/run");
+    let response = request.json(&json!({"tenants": ["demo"]})).send().await;
+    assert_eq!(response.unwrap().status(), 202);
+    let mut reopened = 0;
+    for (number, n) in (1..6_000).step_by(100).enumerate() {
+        if n % 7 == 0 {
+            server.signal(nix::sys::signal::Signal::SIGKILL);
+            server.run();
+        }
+        let path = format!("/v1/tenants/demo/records/ticket/t{n:05}");
+        let open = server.by_key(Method::PATCH, &path);
+        let open = open.header("content-type", "application/merge-patch+json");
+        let open = open.json(&json!({"status": "open"})).send().await.unwrap();
+        match open.status().as_u16() {
+            200 => reopened += 1,
+            // It is in the archive by now.
+            409 => {}
+            other => panic!("{other} for number {number}"),
+        }
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+    settled(&server, &operator).await;
+    assert!(reopened > 0);
+    for n in (1..6_000).step_by(100) {
+        let id = format!("t{n:05}");
+        let path = format!("/v1/tenants/demo/records/ticket/{id}");
+        let tier = ok(server.get(&path)).await["tier"].clone();
+        let along = format!("&ticket_id={id}&tier={}", text(&tier));
+        let path = format!("/v1/tenants/demo/records/comment?limit=50{along}");
+        let page = ok(server.get(&path)).await;
+        let comments = page["items"].as_array().unwrap().len() as u64;
+        assert_eq!(comments, COMMENTS, "{id} in {tier}");
+    }
     sound(&server);
 }
 

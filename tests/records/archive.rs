@@ -73,7 +73,13 @@ fn if_due(id: &str, now: Instant) -> Operation {
 }
 
 fn restore(id: &str) -> Operation {
-    Operation::of("ticket", Action::Restore { id: id.into() })
+    Operation::of(
+        "ticket",
+        Action::Restore {
+            id: id.into(),
+            only: Only::Anyhow,
+        },
+    )
 }
 
 impl Bench {
@@ -341,6 +347,7 @@ async fn a_legal_hold_keeps_what_it_covers() {
         let purge = Action::Purge {
             id: "b".into(),
             before: None,
+            along: None,
         };
         if id == "b" {
             let error = bench.refused(Operation::of("ticket", purge)).await;
@@ -526,6 +533,7 @@ async fn follow(steps: Vec<Step>) {
                 let action = Action::Purge {
                     id: id.clone(),
                     before,
+                    along: None,
                 };
                 let then = now.filter(|(tier, days, _)| *tier == Tree::Hot || *days < 150);
                 (Operation::of("ticket", action), then)

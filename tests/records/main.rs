@@ -7,6 +7,7 @@ mod bench;
 mod building;
 mod idempotency;
 mod lists;
+mod moving;
 mod races;
 mod reads;
 mod uniques;

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::{
     Made,
-    moving::{Moving, Pace, Totals, move_page},
+    moving::{Moving, Pace, Totals, move_page, settle_owed},
 };
 use crate::{
     domain::{Entity, RecordId, duration, job::kind::archive::Params},
@@ -33,11 +33,17 @@ struct State {
     /// The page of the query that comes next.
     cursor: Option<String>,
     totals: Totals,
+    /// Records whose children may have moved before them.
+    owed: Vec<(RecordId, Only)>,
 }
 
 impl Moving for State {
     fn totals(&mut self) -> &mut Totals {
         &mut self.totals
+    }
+
+    fn owed(&mut self) -> &mut Vec<(RecordId, Only)> {
+        &mut self.owed
     }
 }
 
@@ -76,6 +82,7 @@ async fn by_query(
 ) -> Result<Made, Failure> {
     let entity = context.archive().ruled(&ask.entity).await?;
     let mut request = way.request(ask)?;
+    settle_owed(context, pace, (&entity, way), &mut state).await?;
     loop {
         request.cursor.clone_from(&state.cursor);
         let page = context.page(&ask.entity, &request).await?;
@@ -119,7 +126,7 @@ fn named(item: &RawValue, way: Way) -> Result<(RecordId, Only), Failure> {
     let id = RecordId::parse(&named.id).map_err(|error| unreadable(error.to_string()))?;
     let only = match way {
         Way::Archive => Only::Version(named.version),
-        Way::Restore => Only::Anyhow,
+        Way::Restore => Only::IfThere,
     };
     Ok((id, only))
 }
@@ -152,14 +159,18 @@ async fn by_rules(
         if state.entity.as_deref().is_some_and(|at| name < at) {
             continue;
         }
-        if state.entity.as_deref() != Some(name) {
-            state = State {
-                entity: Some(name.to_owned()),
-                restored_done: false,
-                after: None,
-                ..state
-            };
-        }
+        let same = state.entity.as_deref() == Some(name);
+        state = State {
+            entity: Some(name.to_owned()),
+            restored_done: state.restored_done && same,
+            after: state.after.filter(|_| same),
+            // What is owed of another entity belongs to a rule that is gone.
+            owed: match same {
+                true => state.owed,
+                false => Vec::new(),
+            },
+            ..state
+        };
         let before = state.totals.clone();
         if !context.archive().is_ready(entity).await? {
             context.say(&format!(
@@ -174,13 +185,16 @@ async fn by_rules(
         let end = archive_end(after_ms, now);
         let access = context.tenant()?;
         let turn = pace.turn().await;
-        let trained = context.archive().train(access, entity, end).await?;
+        let fence = context.fence()?;
+        let trained = context.archive().train(access, entity, end, fence).await?;
         turn.rest(0).await;
         if trained {
             context.say(&format!(
                 "{name}: trained a dictionary on the tenant's own records"
             ));
         }
+        let way = (&**entity, Way::Archive);
+        settle_owed(context, pace, way, &mut state).await?;
         one_entity(context, pace, entity, (now, end), &mut state).await?;
         let moved = state.totals.moved - before.moved;
         if moved > 0 || state.totals.stayed > before.stayed {

@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::MutexGuard;
 
 use crate::{
-    domain::{Entity, RecordId, job::run::Progress},
+    domain::{Entity, RecordId, archive::Child, job::run::Progress},
     jobs::context::{Context, Failure, checkpoint},
     service::{
         archive::{A_COMMIT, Way},
         records::{Only, Operation, Outcome, OutcomeKind},
     },
-    store::Batch,
+    store::{Batch, Tree},
 };
 
 /// Of the time, runs that move records spend this part (in hundredths) working, all of
@@ -62,6 +62,9 @@ impl Totals {
 pub trait Moving: Clone + Serialize + Send + Sync {
     /// The totals.
     fn totals(&mut self) -> &mut Totals;
+    /// Records whose children have moved, or are moving, before themselves: a further
+    /// attempt begins with them, so that none is parted from what goes along.
+    fn owed(&mut self) -> &mut Vec<(RecordId, Only)>;
 }
 
 /// Keeps runs to their part of the time.
@@ -123,30 +126,71 @@ pub async fn move_page<S: Moving>(
     page: Vec<(RecordId, Only)>,
     (before, after): (&mut S, S),
 ) -> Result<(), Failure> {
-    let children = entity.archive.as_ref().map(|rule| &rule.with[..]);
-    let children = children.unwrap_or_default();
-    let access = context.tenant()?;
-    let mut waiting: Vec<Operation> = Vec::new();
-    // Records whose children have moved, and who may turn out to stay.
-    let mut parents: Vec<RecordId> = Vec::new();
-    for (id, only) in page {
-        let mut along = 0;
-        for child in children {
+    let mut page_move = PageMove {
+        context,
+        pace,
+        entity,
+        way,
+        waiting: Vec::new(),
+    };
+    for record in page {
+        page_move.one(record, before).await?;
+    }
+    page_move.commit(before, Some(after)).await
+}
+
+/// Finishes what an attempt that was broken off left half done.
+pub async fn settle_owed<S: Moving>(
+    context: &Context,
+    pace: &Pace<'_>,
+    (entity, way): (&Entity, Way),
+    state: &mut S,
+) -> Result<(), Failure> {
+    let owed = std::mem::take(state.owed());
+    if owed.is_empty() {
+        return Ok(());
+    }
+    let after = state.clone();
+    *state.owed() = owed.clone();
+    move_page(context, pace, (entity, way), owed, (state, after)).await
+}
+
+/// A page of records on its way.
+struct PageMove<'a> {
+    context: &'a Context,
+    pace: &'a Pace<'a>,
+    entity: &'a Entity,
+    way: Way,
+    waiting: Vec<Operation>,
+}
+
+impl PageMove<'_> {
+    fn children(&self) -> &[Child] {
+        let rule = self.entity.archive.as_ref();
+        rule.map(|rule| &rule.with[..]).unwrap_or_default()
+    }
+
+    /// Moves one record, behind its children.
+    async fn one<S: Moving>(
+        &mut self,
+        (id, only): (RecordId, Only),
+        state: &mut S,
+    ) -> Result<(), Failure> {
+        let context = self.context;
+        for child in self.children().to_vec() {
             let mut from = None;
             loop {
-                let found = context
-                    .archive()
-                    .children(access, child, &id, way.from(), from)
-                    .await?;
-                let (ids, next) = found;
-                along += ids.len();
+                let (access, tier) = (context.tenant()?, self.way.from());
+                let children = context.archive();
+                let children = children.children(access, &child, &id, tier, from);
+                let (ids, next) = children.await?;
+                if !ids.is_empty() && !state.owed().iter().any(|(owed, _)| *owed == id) {
+                    state.owed().push((id.clone(), only));
+                }
                 for child_id in &ids {
                     let name = child.entity.as_str();
-                    waiting.push(way.operation(name, child_id.as_str(), Only::Anyhow));
-                    if waiting.len() >= A_COMMIT {
-                        let done = commit(context, pace, &mut waiting, before, None).await?;
-                        bring_back(context, entity, way, &mut parents, &done).await?;
-                    }
+                    let operation = self.way.operation(name, child_id.as_str(), Only::IfThere);
+                    self.add(operation, state).await?;
                 }
                 match next {
                     Some(next) => from = Some(next),
@@ -154,90 +198,103 @@ pub async fn move_page<S: Moving>(
                 }
             }
         }
-        if along > 0 {
-            parents.push(id.clone());
-        }
-        waiting.push(way.operation(entity.name.as_str(), id.as_str(), only));
-        if waiting.len() >= A_COMMIT {
-            let done = commit(context, pace, &mut waiting, before, None).await?;
-            bring_back(context, entity, way, &mut parents, &done).await?;
+        let only = match only {
+            Only::Anyhow => Only::IfThere,
+            only => only,
+        };
+        let name = self.entity.name.as_str();
+        let operation = self.way.operation(name, id.as_str(), only);
+        self.add(operation, state).await
+    }
+
+    async fn add<S: Moving>(&mut self, operation: Operation, state: &mut S) -> Result<(), Failure> {
+        self.waiting.push(operation);
+        match self.waiting.len() >= A_COMMIT {
+            true => self.commit(state, None).await,
+            false => Ok(()),
         }
     }
-    let done = commit(context, pace, &mut waiting, before, Some(after)).await?;
-    bring_back(context, entity, way, &mut parents, &done).await
-}
 
-/// Commits what waits. With the last part of a page, `state` becomes what it is then.
-async fn commit<S: Moving>(
-    context: &Context,
-    pace: &Pace<'_>,
-    waiting: &mut Vec<Operation>,
-    state: &mut S,
-    last: Option<S>,
-) -> Result<Vec<Outcome>, Failure> {
-    let operations = std::mem::take(waiting);
-    let base = match last {
-        Some(mut last) => {
-            *last.totals() = state.totals().clone();
-            last
+    /// Commits what waits. With the last part of a page, `state` becomes what it is then.
+    async fn commit<S: Moving>(&mut self, state: &mut S, last: Option<S>) -> Result<(), Failure> {
+        let context = self.context;
+        let operations = std::mem::take(&mut self.waiting);
+        let base = match last {
+            Some(mut last) => {
+                *last.totals() = state.totals().clone();
+                *last.owed() = state.owed().clone();
+                last
+            }
+            None => state.clone(),
+        };
+        let then = |outcomes: &[Outcome]| {
+            let mut then = base.clone();
+            then.totals().add(outcomes);
+            // One that moved has its children with it.
+            then.owed().retain(|(id, _)| {
+                let moved = |o: &Outcome| self.is(o, id) && self.has_moved(o);
+                !outcomes.iter().any(moved)
+            });
+            then
+        };
+        let keep = |outcomes: &[Outcome]| {
+            let mut then = then(outcomes);
+            let progress = then.totals().progress();
+            Ok((checkpoint(&then, progress)?, Batch::default()))
+        };
+        let turn = self.pace.turn().await;
+        let done = context.write_and_keep(&operations, &keep).await?;
+        let (moved, bytes) = (state.totals().moved, state.totals().bytes);
+        *state = then(&done);
+        let totals = state.totals();
+        context.moved(totals.moved - moved, (totals.bytes - bytes) as usize);
+        turn.rest(done.len()).await;
+        for (id, _) in state.owed().clone() {
+            // It was decided about, and it did not move.
+            if done.iter().any(|outcome| self.is(outcome, &id)) {
+                self.bring_back(&id).await?;
+                state.owed().retain(|(owed, _)| *owed != id);
+            }
         }
-        None => state.clone(),
-    };
-    let then = |outcomes: &[Outcome]| {
-        let mut then = base.clone();
-        then.totals().add(outcomes);
-        then
-    };
-    let turn = pace.turn().await;
-    let keep = |outcomes: &[Outcome]| {
-        let mut then = then(outcomes);
-        let progress = then.totals().progress();
-        Ok((checkpoint(&then, progress)?, Batch::default()))
-    };
-    let done = context.write_and_keep(&operations, &keep).await?;
-    let (moved, bytes) = (state.totals().moved, state.totals().bytes);
-    *state = then(&done);
-    let totals = state.totals();
-    context.moved(totals.moved - moved, (totals.bytes - bytes) as usize);
-    turn.rest(done.len()).await;
-    Ok(done)
-}
+        Ok(())
+    }
 
-/// A record that was changed while its children moved stays where it is: so do they.
-async fn bring_back(
-    context: &Context,
-    entity: &Entity,
-    way: Way,
-    parents: &mut Vec<RecordId>,
-    done: &[Outcome],
-) -> Result<(), Failure> {
-    let back = match way {
-        Way::Archive => Way::Restore,
-        // A record that was archived again takes them along by itself.
-        Way::Restore => return Ok(()),
-    };
-    let Some(rule) = &entity.archive else {
-        return Ok(());
-    };
-    let stayed = done.iter().filter(|outcome| {
-        outcome.entity == entity.name && !matches!(outcome.kind, OutcomeKind::Archived)
-    });
-    for outcome in stayed.filter(|outcome| parents.contains(&outcome.id)) {
-        let access = context.tenant()?;
-        let now = context
-            .records()
-            .get(access, entity.name.as_str(), outcome.id.as_str());
-        if now.await.is_ok_and(|record| record.tier == back.from()) {
+    fn is(&self, outcome: &Outcome, id: &RecordId) -> bool {
+        outcome.entity == self.entity.name && outcome.id == *id
+    }
+
+    fn has_moved(&self, outcome: &Outcome) -> bool {
+        match self.way {
+            Way::Archive => outcome.kind == OutcomeKind::Archived,
+            // A record that was archived again takes its children along by itself.
+            Way::Restore => true,
+        }
+    }
+
+    /// A record that was changed while its children moved stays where it is: so do they.
+    async fn bring_back(&self, id: &RecordId) -> Result<(), Failure> {
+        let (context, access) = (self.context, self.context.tenant()?);
+        let name = self.entity.name.as_str();
+        let now = context.records().get(access, name, id.as_str()).await;
+        if now.is_ok_and(|record| record.tier == Tree::Archive) {
             // Somebody else archived it.
-            continue;
+            return Ok(());
         }
-        for child in &rule.with {
-            context
-                .archive()
-                .move_children(access, child, &outcome.id, back)
-                .await?;
+        for child in self.children() {
+            let mut after = None;
+            loop {
+                let turn = self.pace.turn().await;
+                let page = context
+                    .archive()
+                    .move_page(access, child, id, Way::Restore, after);
+                let (moved, next) = page.await?;
+                turn.rest(moved).await;
+                match next {
+                    Some(next) => after = Some(next),
+                    None => break,
+                }
+            }
         }
+        Ok(())
     }
-    parents.clear();
-    Ok(())
 }

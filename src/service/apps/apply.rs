@@ -86,13 +86,13 @@ impl Apps {
             if !options.drop_data {
                 refuse_data_loss(&dropped)?;
             }
-            self.refuse_held(&dropped).await?;
+            let holds_set = self.refuse_held(&dropped).await?;
             refuse_purging(&before.head, &file)?;
             let mut head = next_head(&before.head, &file, !changes.is_empty() || version == 0);
             head.purging
                 .extend(dropped.iter().map(|d| d.entity.clone()));
             match self
-                .commit_head(&before, &head, Some((&file, caller)))
+                .commit_head(&before, &head, Some((&file, caller)), holds_set)
                 .await
             {
                 Err(StoreError::Conflict { .. }) => continue,
@@ -135,7 +135,7 @@ impl Apps {
                 return Ok(());
             }
             let head = next_head(&state.head, &state.file, false);
-            match self.commit_head(&state, &head, None).await {
+            match self.commit_head(&state, &head, None, None).await {
                 Err(StoreError::Conflict { .. }) => {}
                 other => other?,
             }
@@ -162,8 +162,14 @@ impl Apps {
         Ok(dropped)
     }
 
-    /// What a legal hold covers is not dropped.
-    async fn refuse_held(&self, dropped: &[DroppedEntity]) -> Result<()> {
+    /// What a legal hold covers is not dropped. Answers what the commit of the drop is to
+    /// find: that no hold was set since.
+    async fn refuse_held(&self, dropped: &[DroppedEntity]) -> Result<Option<Condition>> {
+        if dropped.is_empty() {
+            return Ok(None);
+        }
+        let set = keys::HOLDS_SET.into();
+        let set = self.core.engine.get(Tree::Hot, &set).await?;
         for dropped in dropped.iter().filter(|dropped| dropped.records > 0) {
             let entity = EntityName::parse(&dropped.entity).map_err(Error::internal)?;
             for slug in tenants::all_slugs(&self.core).await? {
@@ -174,18 +180,23 @@ impl Apps {
                 }
             }
         }
-        Ok(())
+        Ok(Some(set.map_or(Condition::Absent, Condition::Value)))
     }
 
-    /// Writes a new head over the one of `before`, with the version it brings.
+    /// Writes a new head over the one of `before`, with the version it brings; expects of
+    /// the number of holds that were set what `holds_set` says.
     pub(super) async fn commit_head(
         &self,
         before: &AppState,
         head: &AppHead,
         version: Option<(&AppFile, &Caller)>,
+        holds_set: Option<Condition>,
     ) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         before.expect_unchanged(&mut batch);
+        if let Some(as_read) = holds_set {
+            batch.expect(Tree::Hot, keys::HOLDS_SET, as_read);
+        }
         batch.put(Tree::Hot, keys::APP_HEAD, codec::encode(head)?);
         if let Some((file, caller)) = version.filter(|_| head.version != before.head.version) {
             let row = AppVersion {
@@ -217,7 +228,7 @@ impl Apps {
             epoch: now.head.epoch + 1,
             ..before.head.clone()
         };
-        self.commit_head(&now, &head, None).await?;
+        self.commit_head(&now, &head, None, None).await?;
         self.refresh().await?;
         Err(refusal)
     }
@@ -243,7 +254,7 @@ impl Apps {
                 return Ok(());
             }
             head.epoch += 1;
-            match self.commit_head(&state, &head, None).await {
+            match self.commit_head(&state, &head, None, None).await {
                 Err(StoreError::Conflict { .. }) => {}
                 other => other?,
             }

@@ -50,8 +50,10 @@ impl Apps {
             let mut prefixes = vec![keys.records(&entity), keys.all_indexes(&entity)];
             prefixes.extend(keys.counters(&entity));
             prefixes.push(keys.dictionaries(&entity));
-            prefixes.push(keys.dictionary_now(&entity));
             self.remove_prefixes(&prefixes).await?;
+            let mut batch = Batch::default();
+            batch.delete(Tree::Hot, keys.dictionary_now(&entity));
+            self.core.engine.commit(batch).await?;
         }
         self.change_head(state, |head| head.purging.retain(|e| e != name))
             .await
@@ -117,7 +119,7 @@ impl Apps {
         let mut head = state.head.clone();
         head.epoch += 1;
         change(&mut head);
-        match self.commit_head(state, &head, None).await {
+        match self.commit_head(state, &head, None, None).await {
             Ok(()) | Err(StoreError::Conflict { .. }) => {}
             Err(other) => return Err(other.into()),
         }
@@ -261,10 +263,13 @@ impl Apps {
             // Archived records keep their values to themselves, too.
             let hot = self.core.engine.get_many(Tree::Hot, &wanted).await?;
             for ((key, row), found) in planned.rows.iter().zip(hot) {
-                if let Some(other) = found {
-                    return Ok(Some(planned.duplicate(&other, &row.value)));
-                }
-                batch.expect(Tree::Hot, key.clone(), Condition::Absent);
+                match found {
+                    None => batch.expect(Tree::Hot, key.clone(), Condition::Absent),
+                    // The record itself, restored since it was read: the commit sees
+                    // that it is not where it was, and the batch is planned again.
+                    Some(other) if other == row.value => continue,
+                    Some(other) => return Ok(Some(planned.duplicate(&other, &row.value))),
+                };
             }
         }
         let found = self.core.engine.get_many(planned.tree, &wanted).await?;

@@ -1,5 +1,7 @@
 //! The app as the API shows it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -83,10 +85,11 @@ impl Apps {
     /// Refuses durations for an entity that has no archive rule: they would do nothing.
     pub async fn check_own_rules(&self, own: Option<&OwnRulesChange>) -> Result<()> {
         let state = self.for_reading().await?;
-        let set = own
-            .into_iter()
-            .flatten()
-            .filter(|(_, terms)| terms.is_some());
+        // Taking back what was set is always possible, also when the rule is gone.
+        let sets = |terms: &&Option<BTreeMap<String, Option<String>>>| {
+            terms.iter().flat_map(BTreeMap::values).any(Option::is_some)
+        };
+        let set = own.into_iter().flatten().filter(|(_, terms)| sets(terms));
         for (name, _) in set {
             if state.entity(name)?.archive.is_none() {
                 return Err(Error::new(

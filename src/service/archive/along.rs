@@ -1,12 +1,12 @@
 //! Records of other entities that go along with the one they belong to: children
 //! first, so that a move that is cut short is found and finished by its parent.
 
-use super::{Archive, Way};
+use super::{Archive, Way, unready_child};
 use crate::{
     domain::{Entity, IndexValue, RecordId, archive::Child},
     service::{
         Code, Error, Result, TenantAccess,
-        records::{Only, Operation, Outcome, Record},
+        records::{Only, Operation, Record},
     },
     store::{Key, Scan, Tree, keys},
 };
@@ -57,9 +57,13 @@ impl Archive {
         let parent = RecordId::parse(id).map_err(|_| missing(&entity, id))?;
         // Nothing is moved for a record that is not there.
         self.records.get(access, entity.name.as_str(), id).await?;
-        let rule = entity.archive.as_ref();
-        for child in rule.map(|rule| &rule.with[..]).unwrap_or_default() {
-            self.move_children(access, child, &parent, way).await?;
+        if let Some(rule) = &entity.archive {
+            if let Some(child) = unready_child(&state, rule) {
+                return Err(not_ready(child));
+            }
+            for child in &rule.with {
+                self.move_children(access, child, &parent, way).await?;
+            }
         }
         let operation = way.operation(entity.name.as_str(), id, Only::Anyhow);
         let outcomes = self.records.apply(access, &[operation]).await?;
@@ -67,23 +71,23 @@ impl Archive {
         record.ok_or_else(|| missing(&entity, id))
     }
 
-    /// Moves all children of a record.
-    pub async fn move_children(
+    /// Moves all children of a record, up to [`AT_ONCE_MAX`].
+    async fn move_children(
         &self,
         access: &TenantAccess,
         child: &Child,
         parent: &RecordId,
         way: Way,
-    ) -> Result<Vec<Outcome>> {
-        let mut moved = Vec::new();
+    ) -> Result<()> {
+        let (mut moved, mut after) = (0, None);
         loop {
-            let (ids, _) = self
-                .children(access, child, parent, way.from(), None)
-                .await?;
-            if ids.is_empty() {
-                return Ok(moved);
+            let page = self.move_page(access, child, parent, way, after).await?;
+            moved += page.0;
+            after = page.1;
+            if after.is_none() {
+                return Ok(());
             }
-            if moved.len() >= AT_ONCE_MAX {
+            if moved >= AT_ONCE_MAX {
                 return Err(Error::new(
                     Code::TooLarge,
                     format!(
@@ -92,14 +96,42 @@ impl Archive {
                     ),
                 ));
             }
-            let entity = child.entity.as_str();
-            let operations = ids
-                .iter()
-                .map(|id| way.operation(entity, id.as_str(), Only::Anyhow));
-            let operations: Vec<Operation> = operations.collect();
-            moved.extend(self.records.apply(access, &operations).await?);
         }
     }
+
+    /// Moves the next children of a record, past `after`; how many, and where the page
+    /// ends.
+    pub async fn move_page(
+        &self,
+        access: &TenantAccess,
+        child: &Child,
+        parent: &RecordId,
+        way: Way,
+        after: Option<Key>,
+    ) -> Result<(usize, Option<Key>)> {
+        let page = self.children(access, child, parent, way.from(), after);
+        let (ids, next) = page.await?;
+        let operation = |id: &RecordId| {
+            // One that was deleted meanwhile is none that has to move.
+            way.operation(child.entity.as_str(), id.as_str(), Only::IfThere)
+        };
+        let operations: Vec<Operation> = ids.iter().map(operation).collect();
+        if !operations.is_empty() {
+            self.records.apply(access, &operations).await?;
+        }
+        Ok((ids.len(), next))
+    }
+}
+
+fn not_ready(child: &Child) -> Error {
+    Error::new(
+        Code::IndexNotReady,
+        format!(
+            "Records of {} go along, and the index {} that finds them is not complete; wait until GET /v1/app says that it is ready.",
+            child.entity, child.index
+        ),
+    )
+    .with("index", child.index.as_str())
 }
 
 fn missing(entity: &Entity, id: &str) -> Error {

@@ -23,18 +23,18 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Code, Core, Error, Result, TenantAccess,
-    apps::Apps,
+    apps::{AppState, Apps},
     holds,
     records::{Action, Only, Operation, Records},
 };
 use crate::{
     domain::{
         Entity, EntityName, RecordId, Tenant,
-        archive::{ArchiveRule, Terms},
+        archive::{ArchiveRule, Child, Terms},
         job::kind::archive::Params,
         query::{ListRequest, TierChoice},
     },
-    store::Tree,
+    store::{Tree, codec},
 };
 
 /// The service.
@@ -92,7 +92,7 @@ impl Way {
         let id = id.to_owned();
         let action = match self {
             Self::Archive => Action::Archive { id, only },
-            Self::Restore => Action::Restore { id },
+            Self::Restore => Action::Restore { id, only },
         };
         Operation::of(entity, action)
     }
@@ -169,6 +169,24 @@ impl Archive {
         Ok(())
     }
 
+    /// How long after its time a record of an entity goes for good, as it is declared and
+    /// set for the tenant at this moment; `None` where it is kept.
+    pub async fn purge_after_ms(
+        &self,
+        access: &TenantAccess,
+        entity: &EntityName,
+    ) -> Result<Option<i64>> {
+        let state = self.apps.for_reading().await?;
+        let entity = state.file.entities.get(entity);
+        let Some((entity, rule)) = entity.and_then(|e| Some((e, e.archive.as_ref()?))) else {
+            return Ok(None);
+        };
+        let row = access.keys.tenant_row();
+        let row = self.core.engine.get(Tree::Hot, &row).await?;
+        let tenant: Option<Tenant> = row.map(|row| codec::decode(&row)).transpose()?;
+        Ok(terms(entity, rule, tenant.as_ref()).purge_after_ms)
+    }
+
     /// Whether a legal hold covers a record, or all of an entity.
     pub async fn is_held(
         &self,
@@ -224,12 +242,23 @@ impl Archive {
         Ok(due)
     }
 
-    /// Whether the index that finds what is due is complete.
+    /// Whether the indexes are complete that find what is due and what goes along.
     pub async fn is_ready(&self, entity: &Entity) -> Result<bool> {
         let state = self.apps.for_reading().await?;
-        let rule = entity.archive.as_ref();
-        Ok(rule.is_some_and(|rule| state.is_ready(entity, rule.due.name.as_str())))
+        let Some(rule) = &entity.archive else {
+            return Ok(false);
+        };
+        let due = state.is_ready(entity, rule.due.name.as_str());
+        Ok(due && unready_child(&state, rule).is_none())
     }
+}
+
+/// The first kind of records that go along whose index is not complete.
+fn unready_child<'a>(state: &AppState, rule: &'a ArchiveRule) -> Option<&'a Child> {
+    rule.with.iter().find(|child| {
+        let entity = state.file.entities.get(&child.entity);
+        !entity.is_some_and(|entity| state.is_ready(entity, child.index.as_str()))
+    })
 }
 
 /// A rule's durations for a tenant.

@@ -27,6 +27,9 @@ pub struct Receipt {
     pub run: String,
     /// The entity.
     pub entity: String,
+    /// The entity whose records these went along with, by its rule; null where they
+    /// went by their own.
+    pub along_with: Option<String>,
     /// How long after its time a record was to go, as in `7y`.
     pub purge_after: String,
     /// When the run began to erase, RFC 3339.
@@ -37,7 +40,7 @@ pub struct Receipt {
     pub records: u64,
     /// Bytes of their keys and stored values.
     pub bytes: u64,
-    /// The earliest time of theirs, RFC 3339.
+    /// The earliest time of theirs, or of the records that they went along with, RFC 3339.
     pub oldest: String,
     /// The latest.
     pub newest: String,
@@ -48,16 +51,63 @@ pub struct Receipt {
 
 impl Stored for Receipt {
     const KIND: &'static str = "receipt";
-    const VERSION: u8 = 1;
+    const VERSION: u8 = 2;
+
+    fn migrate(version: u8, body: &[u8]) -> Result<Self, StoreError> {
+        match version {
+            1 => codec::read::<ReceiptV1>(Self::KIND, body).map(Self::from),
+            _ => Err(codec::unknown_version(Self::KIND, version)),
+        }
+    }
+}
+
+/// A receipt before records that went along had their own.
+#[derive(Deserialize)]
+struct ReceiptV1 {
+    run: String,
+    entity: String,
+    purge_after: String,
+    began_at: String,
+    ended_at: String,
+    records: u64,
+    bytes: u64,
+    oldest: String,
+    newest: String,
+    digest: String,
+}
+
+impl From<ReceiptV1> for Receipt {
+    fn from(old: ReceiptV1) -> Self {
+        Self {
+            run: old.run,
+            entity: old.entity,
+            along_with: None,
+            purge_after: old.purge_after,
+            began_at: old.began_at,
+            ended_at: old.ended_at,
+            records: old.records,
+            bytes: old.bytes,
+            oldest: old.oldest,
+            newest: old.newest,
+            digest: old.digest,
+        }
+    }
 }
 
 impl Receipt {
     /// A receipt over nothing yet.
-    pub fn new(run: String, entity: &EntityName, purge_after: String, now: Instant) -> Self {
+    pub fn new(
+        run: String,
+        entity: &EntityName,
+        along_with: Option<&EntityName>,
+        purge_after: String,
+        now: Instant,
+    ) -> Self {
         let now = now.to_rfc3339();
         Self {
             run,
             entity: entity.to_string(),
+            along_with: along_with.map(EntityName::to_string),
             purge_after,
             began_at: now.clone(),
             ended_at: now,

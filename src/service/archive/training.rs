@@ -28,16 +28,21 @@ const BYTES_MAX: usize = 64 << 10;
 const PART: usize = 8;
 /// So many times more records than it was trained on are worth another one.
 const WORTH_AGAIN: u64 = 16;
+/// And it has so many times more to learn from.
+const MORE: u64 = 4;
 
 impl Archive {
     /// Makes a dictionary of the tenant's own from records that are due before `end`,
-    /// where one is missing or old. Whether it did.
+    /// where one is missing or old. Whether it did. What `fence` expects has to hold then,
+    /// so that none is left with a tenant or an entity that is new under its name.
     pub async fn train(
         &self,
         access: &TenantAccess,
         entity: &Entity,
         end: Instant,
+        fence: Batch,
     ) -> Result<bool> {
+        let state = self.apps.for_reading().await?;
         let now = self.core.dictionary_now(&access.keys, &entity.name).await?;
         let schema = schema_digest(entity);
         if let Some(now) = &now {
@@ -48,10 +53,19 @@ impl Archive {
                 Tree::Archive,
                 Counted::Records,
             );
-            let grown = now.samples < SAMPLES_MAX as u64 / 2
+            let grown = now.samples < SAMPLES_MAX as u64 / MORE
                 && counted.await? >= now.samples.saturating_mul(WORTH_AGAIN);
             if now.schema == schema && !grown {
                 return Ok(false);
+            }
+            if now.schema == schema {
+                // Another one made of as few would be no better.
+                let enough = now.samples * MORE;
+                let due = (false, end);
+                let count = self.count_due(access, entity, Tree::Hot, due, enough);
+                if count.await? < enough {
+                    return Ok(false);
+                }
             }
         }
         let samples = self.samples(access, entity, end).await?;
@@ -75,15 +89,25 @@ impl Archive {
             trained_at: self.core.clock.now().0,
             bytes: trained.bytes().len() as u64,
         };
-        let mut batch = Batch::default();
+        let mut batch = fence;
+        state.expect_unchanged(&mut batch);
         let tenant = access.keys.tenant_row();
         batch.expect(Tree::Hot, tenant, Condition::Present);
+        let key = access.keys.dictionary_now(&entity.name);
+        let as_read = match &now {
+            Some(now) => Condition::Value(codec::encode(now)?),
+            None => Condition::Absent,
+        };
+        batch.expect(Tree::Hot, key.clone(), as_read);
+        batch.put(Tree::Hot, key, codec::encode(&row)?);
         let key = access.keys.dictionary(&entity.name, trained.id());
         batch.put(Tree::Hot, key, Value::copy_from_slice(trained.bytes()));
-        let now = access.keys.dictionary_now(&entity.name);
-        batch.put(Tree::Hot, now, codec::encode(&row)?);
-        self.core.engine.commit(batch).await?;
-        Ok(true)
+        match self.core.engine.commit(batch).await {
+            Ok(()) => Ok(true),
+            // The next run trains one, if there is anything to train it on then.
+            Err(StoreError::Conflict { .. }) => Ok(false),
+            Err(other) => Err(other.into()),
+        }
     }
 
     async fn samples(
@@ -118,9 +142,17 @@ impl Archive {
         Ok(samples)
     }
 
-    /// Forgets the tenant's own dictionaries of an entity of which nothing is archived
-    /// any more.
-    pub async fn forget_dictionaries(&self, access: &TenantAccess, entity: &Entity) -> Result<()> {
+    /// Forgets the tenant's own dictionaries of which nothing is archived any more, of
+    /// every entity: the last record may have been deleted or restored, too.
+    pub async fn forget_dictionaries(&self, access: &TenantAccess) -> Result<()> {
+        let state = self.apps.for_reading().await?;
+        for entity in state.file.entities.values() {
+            self.forget_of(access, entity).await?;
+        }
+        Ok(())
+    }
+
+    async fn forget_of(&self, access: &TenantAccess, entity: &Entity) -> Result<()> {
         let keys = &access.keys;
         let records = keys.count(&entity.name, Tree::Archive, Counted::Records);
         if counts::value(&self.core, &records).await? > 0 {

@@ -11,6 +11,7 @@
 
 mod counters;
 mod family;
+mod held;
 mod index;
 mod pages;
 mod report;
@@ -104,7 +105,7 @@ impl Run<'_> {
         for entity in state.file.entities.values() {
             self.family(&state, keys, entity).await?;
         }
-        Ok(())
+        self.holds_counted(keys).await
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
         Batch, Condition, Key, Scan, StoreError, Tree, Value,
         codec::{self, Stored},
         keys::{self, TenantKeys},
+        packed::Dictionary,
     },
 };
 
@@ -160,6 +161,18 @@ fn read(family: &str, key: &Key, value: &Value, prefix: usize) -> Result<(), Str
             None => Err("an order to remove nothing".to_owned()),
         },
         ("~hold" | "~lifted", _) => readable::<Hold>(value),
+        ("~held", _) | ("holds", _) => match codec::decode_counter(Some(value)) {
+            Ok(count) if count > 0 => Ok(()),
+            Ok(count) => Err(format!("a counter of {count}")),
+            Err(error) => Err(error.to_string()),
+        },
+        ("~dict" | "dict", name) => {
+            let id = format!("{:08x}", Dictionary::new(value.to_vec()).id());
+            match name.rsplit('#').next() == Some(&id) {
+                true => Ok(()),
+                false => Err(format!("the bytes are those of the dictionary {id}")),
+            }
+        }
         ("~receipt", _) => readable::<Receipt>(value),
         ("~dictnow", _) => readable::<DictionaryNow>(value),
         ("work", work) if tenants::is_erasure(work) => Ok(()),

@@ -26,6 +26,12 @@ pub(super) struct Candidate {
     pub generation: Option<u64>,
 }
 
+/// How often rows of two trees are read again, until nothing was written meanwhile.
+/// After that they are taken as they are: the hot tree's are read first, so what was
+/// archived meanwhile is among them, but something that was restored may be missed.
+const AGAIN_MAX: usize = 20;
+const AGAIN: std::time::Duration = std::time::Duration::from_millis(1);
+
 /// The rows of one tree.
 struct Source {
     scan: Scan,
@@ -35,11 +41,22 @@ struct Source {
     ended: bool,
 }
 
+impl Source {
+    /// Drops what was read beyond `last`, the last row that was taken.
+    fn rewind(&mut self, last: Option<&Key>) {
+        self.rows.clear();
+        self.ended = false;
+        self.scan.after = last.cloned();
+    }
+}
+
 /// The rows of all trees asked for, in order.
 pub(super) struct Candidates<'a> {
     engine: &'a dyn Engine,
     sources: Vec<Source>,
     descending: bool,
+    /// Past which row the rest begins.
+    last: Option<Key>,
     /// Rows read so far.
     pub keys_read: usize,
     /// Bytes of their keys and values.
@@ -84,6 +101,7 @@ impl<'a> Candidates<'a> {
             engine,
             sources: tiers.iter().map(source).collect(),
             descending: order == Order::Descending,
+            last: after.map(under),
             keys_read: 0,
             bytes_read: 0,
         }
@@ -108,6 +126,7 @@ impl<'a> Candidates<'a> {
         let number = self.first()?;
         let source = &mut self.sources[number];
         let (key, value) = source.rows.pop_front()?;
+        self.last = Some(key.clone());
         let candidate = Candidate {
             tier: source.scan.tree,
             key,
@@ -143,17 +162,43 @@ impl<'a> Candidates<'a> {
         first.map(|(number, _)| number)
     }
 
+    /// Reads on where a tree's rows are used up. A record that moves between the reads
+    /// of two trees could be in neither page, so both are of the same generation.
     async fn fill_all(&mut self, wanted: usize, bytes_max: usize) -> Result<()> {
-        for number in 0..self.sources.len() {
-            self.fill(number, wanted, bytes_max).await?;
+        for again in 0..=AGAIN_MAX {
+            let mut read = false;
+            for number in 0..self.sources.len() {
+                read |= self.fill(number, wanted, bytes_max).await?;
+            }
+            if !read || again == AGAIN_MAX || self.is_of_one_moment().await {
+                return Ok(());
+            }
+            for source in &mut self.sources {
+                source.rewind(self.last.as_ref());
+            }
         }
         Ok(())
     }
 
-    async fn fill(&mut self, number: usize, wanted: usize, bytes_max: usize) -> Result<()> {
+    /// Whether nothing was written between the first read of these rows and now.
+    async fn is_of_one_moment(&self) -> bool {
+        let [first, .., last] = &self.sources[..] else {
+            return true;
+        };
+        let now = self.engine.generation(&last.scan.start);
+        if now.is_some_and(|now| now % 2 == 1) {
+            // A group is being written, which takes as long as its sync.
+            tokio::time::sleep(AGAIN).await;
+            return false;
+        }
+        first.generation == now && last.generation == now
+    }
+
+    /// Whether the store was asked.
+    async fn fill(&mut self, number: usize, wanted: usize, bytes_max: usize) -> Result<bool> {
         let source = &mut self.sources[number];
         if source.ended || !source.rows.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         source.scan.limit = wanted.clamp(1, ROWS_AT_ONCE);
         source.scan.bytes_max = bytes_max.max(1);
@@ -165,6 +210,6 @@ impl<'a> Candidates<'a> {
         let bytes = |(key, value): &(Key, Value)| key.len() + value.len();
         self.bytes_read += page.rows.iter().map(bytes).sum::<usize>();
         source.rows = page.rows.into();
-        Ok(())
+        Ok(true)
     }
 }

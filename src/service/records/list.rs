@@ -169,7 +169,7 @@ impl Records {
     async fn give(
         &self,
         list: &List<'_>,
-        chunk: Vec<Candidate>,
+        mut chunk: Vec<Candidate>,
         out: &mut PageOut,
     ) -> Result<bool> {
         let bytes_max = self.core.limits.page_bytes_max;
@@ -190,7 +190,7 @@ impl Records {
             }
             return Ok(!full);
         }
-        let fetched = list.fetch(&*self.core.engine, &chunk).await?;
+        let fetched = list.fetch(&self.core, &mut chunk).await?;
         let generation = self.core.engine.generation(&list.prefix);
         for (row, fetched) in chunk.into_iter().zip(fetched) {
             if let Some((key, mut value)) = fetched {

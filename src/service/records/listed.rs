@@ -3,20 +3,20 @@
 
 use bytes::BytesMut;
 
-use super::{RecordRef, candidates::Candidate, document::parse_stored, list::List, rows};
+use super::{RecordRef, candidates::Candidate, document::parse_stored, list::List, read, rows};
 use crate::{
     base::time_of_record_id,
     domain::{RecordId, query::Access},
-    service::{Error, Result},
-    store::{Engine, Key, Tree, Value, codec, keys},
+    service::{Core, Error, Result},
+    store::{Key, Tree, Value, codec, keys},
 };
 
 impl List<'_> {
     /// The stored records that index rows lead to, with their keys.
     pub async fn fetch(
         &self,
-        engine: &dyn Engine,
-        chunk: &[Candidate],
+        core: &Core,
+        chunk: &mut [Candidate],
     ) -> Result<Vec<Option<(Key, Value)>>> {
         // One buffer for all of the keys; an id is a part of its row.
         let rows = chunk.iter().map(|row| row.key.len().max(row.value.len()));
@@ -37,9 +37,21 @@ impl List<'_> {
             if wanted.is_empty() {
                 continue;
             }
-            let found = engine.get_many(*tier, &wanted).await?;
+            let found = core.engine.get_many(*tier, &wanted).await?;
             for ((place, key), value) in places.into_iter().zip(wanted).zip(found) {
                 fetched[place] = value.map(|value| (key, value));
+            }
+        }
+        if self.tiers.len() > 1 {
+            for (row, fetched) in chunk.iter_mut().zip(&mut fetched) {
+                if fetched.is_none() {
+                    // It may have moved since its row was read.
+                    let key = Key::from([&self.records[..], self.row_id(row)].concat());
+                    if let Some((tier, value)) = read::stored(core, &key).await? {
+                        row.tier = tier;
+                        *fetched = Some((key, value));
+                    }
+                }
             }
         }
         Ok(fetched)

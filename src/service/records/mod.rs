@@ -31,6 +31,7 @@ use bytes::Bytes;
 pub(in crate::service) use idempotency::expiry_of;
 #[cfg(test)]
 pub(in crate::service) use idempotency::stored_until;
+pub(in crate::service) use read::stored;
 pub use render::{Record, RecordRef};
 use tokio::sync::OnceCell;
 
@@ -164,6 +165,8 @@ pub enum Action {
     Restore {
         /// The record's id.
         id: String,
+        /// What has to hold of it; else nothing is done.
+        only: Only,
     },
     /// Removes a record that is in the archive; nothing where it is not.
     Purge {
@@ -171,14 +174,18 @@ pub enum Action {
         id: String,
         /// By its entity's rule its time has to be before this.
         before: Option<Instant>,
+        /// The record that it goes along with (entity and id) has to be in the archive.
+        along: Option<(EntityName, RecordId)>,
     },
 }
 
-/// What has to hold of a record for it to be archived.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What has to hold of a record for it to be moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Only {
-    /// Nothing.
+    /// Nothing; that it is not there is an error.
     Anyhow,
+    /// That it is there.
+    IfThere,
     /// Its rule's condition, and its time is before this. A record whose time as a
     /// restored one is over and which is not due otherwise counts as restored no more.
     Due(Instant),

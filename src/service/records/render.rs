@@ -43,8 +43,11 @@ impl Record {
 
     /// Appends the record's JSON with its entity first, as a line of an export.
     pub fn render_export(&self, entity: &str, out: &mut Vec<u8>) {
-        self.borrowed()
-            .render_with(out, &format!("\"entity\":\"{entity}\","));
+        let mut first = format!("\"entity\":\"{entity}\",");
+        if let Some(until) = self.meta.restored_until {
+            first.push_str(&format!("\"restored_until\":\"{}\",", until.to_rfc3339()));
+        }
+        self.borrowed().render_with(out, &first);
     }
 }
 

@@ -54,7 +54,7 @@ fn target(core: &Core, operation: &Operation) -> Result<Target> {
         | Action::Patch { id }
         | Action::Delete { id }
         | Action::Archive { id, .. }
-        | Action::Restore { id }
+        | Action::Restore { id, .. }
         | Action::Purge { id, .. } => {
             let id = RecordId::parse(id)
                 .map_err(|error| Error::new(Code::BadRequest, error.to_string()))?;

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::{base::Instant, domain::RecordMeta, store::Tree};
 
-/// The members of an export's line: with exactly these, a row is one.
+/// The members of an export's line: with these, and [`RESTORED`], a row is one.
 const EXPORTED: [&str; 7] = [
     "created_at",
     "data",
@@ -16,6 +16,8 @@ const EXPORTED: [&str; 7] = [
     "updated_at",
     "version",
 ];
+/// The member that a line has besides where a record came back from the archive.
+const RESTORED: &str = "restored_until";
 
 /// A row, read.
 pub(super) struct Parsed {
@@ -42,7 +44,8 @@ pub(super) fn parse(
     tenant_field: Option<&str>,
 ) -> Result<Parsed, String> {
     let members = members(json)?;
-    if members.keys().map(String::as_str).eq(EXPORTED) {
+    let given = members.keys().map(String::as_str);
+    if given.filter(|name| *name != RESTORED).eq(EXPORTED) {
         return exported(&members, tenant_field);
     }
     data(json, &members, id_field, tenant_field)
@@ -118,7 +121,10 @@ fn exported(members: &Members<'_>, tenant_field: Option<&str>) -> Result<Parsed,
             updated_at: instant("updated_at")?,
             // A restored record is another one: it gets its own when it is written.
             incarnation: 0,
-            restored_until: None,
+            restored_until: match text_of(members, RESTORED, RESTORED)? {
+                Some(_) => Some(instant(RESTORED)?),
+                None => None,
+            },
         }),
         tier,
         data: data.to_vec(),

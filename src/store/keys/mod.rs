@@ -235,6 +235,11 @@ impl TenantKeys {
         joined(&[&self.slug, "#~held#record#", entity.as_str(), "#"])
     }
 
+    /// What every number of holds begins with.
+    pub fn all_held(&self) -> Key {
+        joined(&[&self.slug, "#~held#"])
+    }
+
     /// How many holds there are of any kind.
     pub fn holds_count(&self) -> Key {
         joined(&[&self.slug, "#~held#all"])
@@ -357,6 +362,9 @@ pub fn app_version(version: u64) -> Key {
 
 /// What every applied version begins with.
 pub const APP_VERSIONS: &str = "~#app#version#";
+
+/// How many legal holds were ever set, of all tenants.
+pub const HOLDS_SET: &str = "~#holds#set";
 
 /// The secret that signs cursors.
 pub const CURSOR_SECRET: &str = "~#secret#cursor";

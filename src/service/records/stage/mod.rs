@@ -87,6 +87,10 @@ impl<'a> Stager<'a> {
             None => self.versions.read(entity, &target.id, &key).await?,
         };
         check_conditions(operation, before.as_ref().map(|b| &b.meta))?;
+        if !self.expect_along(operation).await? {
+            self.outcome(OutcomeKind::Unchanged, entity, target, before);
+            return Ok(());
+        }
         let now = core.clock.now();
         let after = match next(entity, operation, target, before.as_ref(), now)? {
             Next::Unchanged => {
@@ -179,6 +183,24 @@ impl<'a> Stager<'a> {
             self.expect(tier, key.clone(), condition);
         }
         Ok(())
+    }
+
+    /// What is purged along with another record goes only while that is in the archive:
+    /// one that was restored meanwhile keeps what is its own.
+    async fn expect_along(&mut self, operation: &Operation) -> Result<bool> {
+        let Action::Purge {
+            along: Some((entity, id)),
+            ..
+        } = &operation.action
+        else {
+            return Ok(true);
+        };
+        let key = self.versions.access.keys.record(entity, id);
+        let archived = self.versions.core.engine.get(Tree::Archive, &key).await?;
+        if archived.is_some() {
+            self.expect(Tree::Archive, key, Condition::Present);
+        }
+        Ok(archived.is_some())
     }
 
     /// What a legal hold covers is not deleted.

@@ -68,9 +68,10 @@ pub(super) fn next(
             Tree::Archive => Next::Unchanged,
             Tree::Hot => archived(entity, before, *only, now)?,
         }),
-        Action::Restore { .. } => Ok(match before.tier {
-            Tree::Hot => Next::Unchanged,
-            Tree::Archive => Next::Kept(Tree::Hot, restored(entity, &before.meta, now)),
+        Action::Restore { only, .. } => Ok(match (before.tier, only) {
+            (Tree::Hot, _) => Next::Unchanged,
+            (_, Only::Version(version)) if *version != before.meta.version => Next::Unchanged,
+            _ => Next::Kept(Tree::Hot, restored(entity, &before.meta, now)),
         }),
         Action::Purge { before: end, .. } => {
             let over = match end {
@@ -92,7 +93,9 @@ fn absent(entity: &Entity, operation: &Operation, target: &Target) -> Result<Nex
         Action::Import { tier, .. } => Ok(Next::Document(whole()?, *tier)),
         // Somebody deleted it meanwhile.
         Action::Purge { .. } => Ok(Next::Unchanged),
-        Action::Archive { only, .. } if *only != Only::Anyhow => Ok(Next::Unchanged),
+        Action::Archive { only, .. } | Action::Restore { only, .. } if *only != Only::Anyhow => {
+            Ok(Next::Unchanged)
+        }
         Action::Patch { .. }
         | Action::Delete { .. }
         | Action::Archive { .. }
@@ -118,7 +121,7 @@ fn archived(entity: &Entity, before: &Version, only: Only, now: Instant) -> Resu
         },
     );
     Ok(match only {
-        Only::Anyhow => moved,
+        Only::Anyhow | Only::IfThere => moved,
         Only::Version(version) if version == before.meta.version => moved,
         Only::Version(_) => Next::Unchanged,
         Only::Due(end) => {

@@ -13,6 +13,7 @@ use crate::{
         dictionaries::Needs,
         records::{
             document::parse_stored,
+            read::stored,
             rows::{self, Row},
             targets::Target,
         },
@@ -46,27 +47,24 @@ pub(super) struct Versions<'a> {
 impl Versions<'_> {
     /// The record as it is, in whichever tier.
     pub async fn read(&self, entity: &Entity, id: &RecordId, key: &Key) -> Result<Option<Version>> {
-        for tier in Tree::ALL {
-            let Some(value) = self.core.engine.get(tier, key).await? else {
-                continue;
-            };
-            let keys = &self.access.keys;
-            let plain = self.core.unpack(keys, &entity.name, value.clone()).await?;
-            let (meta, json) = codec::decode_record(&plain)?;
-            let rows = match self.state.maintained(entity).next() {
-                Some(_) => self.rows(entity, tier, id, &meta, &parse_stored(&json)?)?,
-                None => Rows::new(),
-            };
-            return Ok(Some(Version {
-                tier,
-                meta,
-                json,
-                value,
-                needs: None,
-                rows,
-            }));
-        }
-        Ok(None)
+        let Some((tier, value)) = stored(self.core, key).await? else {
+            return Ok(None);
+        };
+        let keys = &self.access.keys;
+        let plain = self.core.unpack(keys, &entity.name, value.clone()).await?;
+        let (meta, json) = codec::decode_record(&plain)?;
+        let rows = match self.state.maintained(entity).next() {
+            Some(_) => self.rows(entity, tier, id, &meta, &parse_stored(&json)?)?,
+            None => Rows::new(),
+        };
+        Ok(Some(Version {
+            tier,
+            meta,
+            json,
+            value,
+            needs: None,
+            rows,
+        }))
     }
 
     /// The record as it will be.
