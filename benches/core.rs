@@ -18,7 +18,8 @@ use tenantry::{
     service::{
         Caller, Scope, TenantAccess,
         apps::ApplyOptions,
-        records::{Action, Operation, Record},
+        archive::Way,
+        records::{Action, Only, Operation, Record},
         tenants::NewTenant,
     },
     store::{self, Batch, Condition, Tree, codec},
@@ -36,6 +37,11 @@ properties.body = { type = "string" }
 [[entity.ticket.index]]
 name = "by_status"
 fields = ["status", "opened_at"]
+
+[entity.ticket.archive]
+when = { status = "open" }
+by = "opened_at"
+after = "1d"
 "#;
 
 /// An app over the engine in memory, with a tenant and 1,000 tickets of 0.8 KB.
@@ -210,5 +216,44 @@ fn commits(c: &mut Criterion) {
     });
 }
 
-criterion_group!(core, keys, headers, queries, lists, commits);
+/// A record read back by its id: hot, and archived with a dictionary trained on 900
+/// others like it.
+fn archived(c: &mut Criterion) {
+    let stage = stage();
+    let ids = stage.runtime.block_on(async {
+        let (app, acme) = (&stage.app, &stage.acme);
+        let request = ListRequest::from_pairs([("limit".into(), "500".into())], 50, 500).unwrap();
+        let page = app.records.list(acme, "ticket", &request).await.unwrap();
+        let page: Json = serde_json::from_slice(&page).unwrap();
+        let items = page["items"].as_array().unwrap().iter();
+        let ids = items.map(|item| item["id"].as_str().unwrap().to_owned());
+        let ids: Vec<String> = ids.collect();
+        let ticket = app.archive.ruled("ticket").await.unwrap();
+        let end = Instant(i64::MAX / 2);
+        let trained = app
+            .archive
+            .train(acme, &ticket, end, Batch::default())
+            .await;
+        assert!(trained.unwrap(), "no dictionary");
+        for part in ids[..400].chunks(16) {
+            let moved = part.iter();
+            let moved = moved.map(|id| Way::Archive.operation("ticket", id, Only::Anyhow));
+            let moved: Vec<_> = moved.collect();
+            app.records.apply(acme, &moved).await.unwrap();
+        }
+        ids
+    });
+    for (name, ids) in [("hot", &ids[400..]), ("archived", &ids[..400])] {
+        let mut number = 0;
+        c.bench_function(&format!("get one of 0.8 KB, {name}"), |b| {
+            b.iter(|| {
+                number = (number + 1) % ids.len();
+                let get = stage.app.records.get(&stage.acme, "ticket", &ids[number]);
+                stage.runtime.block_on(get).unwrap()
+            });
+        });
+    }
+}
+
+criterion_group!(core, keys, headers, queries, lists, commits, archived);
 criterion_main!(core);

@@ -375,6 +375,9 @@ pub enum Archive {
         /// For this tenant; may be repeated [default: all]
         #[arg(long, short)]
         tenant: Vec<String>,
+        /// What the rules of this app file would do that are not applied yet
+        #[arg(long, short, value_name = "APP_FILE")]
+        file: Option<PathBuf>,
     },
     /// Carry out the rules now and wait; or, with --entity, archive what a query names
     Run {

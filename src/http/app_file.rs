@@ -90,8 +90,23 @@ pub async fn apply(
     payload: web::Payload,
 ) -> Answer {
     caller.0.require_operator()?;
-    body::require_type(&request, TOML)?;
-    let bytes = body::read(&app, &request, payload).await?;
+    let file = read(&app, &request, payload).await?;
+    let options = ApplyOptions {
+        dry_run: query.dry_run,
+        drop_data: query.drop_data,
+    };
+    let applied = app.apps.apply(&caller.0, file, options).await?;
+    Ok(HttpResponse::Ok().json(applied))
+}
+
+/// The app file in a request's body.
+pub(super) async fn read(
+    app: &Services,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<AppFile, Problem> {
+    body::require_type(request, TOML)?;
+    let bytes = body::read(app, request, payload).await?;
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         Problem::bad_request(format!(
             "The app file is not UTF-8 after {} bytes.",
@@ -104,15 +119,7 @@ pub async fn apply(
         true => AppFile::from_json(text),
         false => AppFile::parse(text),
     };
-    let options = ApplyOptions {
-        dry_run: query.dry_run,
-        drop_data: query.drop_data,
-    };
-    let applied = app
-        .apps
-        .apply(&caller.0, parsed.map_err(mistakes)?, options)
-        .await?;
-    Ok(HttpResponse::Ok().json(applied))
+    parsed.map_err(mistakes)
 }
 
 fn mistakes(problems: Vec<AppProblem>) -> Problem {

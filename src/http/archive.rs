@@ -7,8 +7,8 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{
-    Answer, Services, answer, authenticate::ReqCaller, body, openapi::Refused, problem::Problem,
-    routes,
+    Answer, Services, answer, app_file, authenticate::ReqCaller, body, openapi::Refused,
+    problem::Problem, routes,
 };
 use crate::{
     domain::record::etag,
@@ -43,7 +43,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(
             routes::resource("/v1/tenants/{tenant}/archive/plan")
                 .route(web::get().to(plan))
-                .route(web::head().to(plan)),
+                .route(web::head().to(plan))
+                .route(web::post().to(plan_of)),
         )
         .service(
             routes::resource("/v1/tenants/{tenant}/archive/receipts")
@@ -261,6 +262,32 @@ pub async fn plan(app: Services, caller: ReqCaller, tenant: web::Path<String>) -
     let access = app.tenants.access(&caller.0, &tenant, Scope::Read).await?;
     let settings = app.tenants.get(&caller.0, &tenant).await?;
     let items = app.archive.plan(&caller.0, &access, &settings).await?;
+    Ok(HttpResponse::Ok().json(json!({"items": items, "next_cursor": null})))
+}
+
+/// What the archive rules of an app file would move and erase, were it applied: those
+/// that are in force already are left out. Nothing is changed. Operators only.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/archive/plan", tag = "archive",
+    params(("tenant" = String, Path, description = "The tenant's slug")),
+    request_body(content = String, content_type = "text/toml", description = "A whole app file"),
+    responses((status = 200, description = "By entity", body = PlanList), Refused)
+)]
+pub async fn plan_of(
+    app: Services,
+    caller: ReqCaller,
+    tenant: web::Path<String>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Answer {
+    caller.0.require_operator()?;
+    let file = app_file::read(&app, &request, payload).await?;
+    let access = app.tenants.access(&caller.0, &tenant, Scope::Read).await?;
+    let settings = app.tenants.get(&caller.0, &tenant).await?;
+    let items = app
+        .archive
+        .plan_of(&caller.0, &access, &settings, &file)
+        .await?;
     Ok(HttpResponse::Ok().json(json!({"items": items, "next_cursor": null})))
 }
 

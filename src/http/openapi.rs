@@ -61,6 +61,7 @@ use super::{
         archive::restore_by_query,
         archive::status,
         archive::plan,
+        archive::plan_of,
         archive::receipts,
         holds::list,
         holds::set,

@@ -90,6 +90,7 @@ pub const TABLE: &[(&str, &str, Need)] = &[
     ("POST", "/v1/tenants/{tenant}/archive", Operator),
     ("POST", "/v1/tenants/{tenant}/restore", Operator),
     ("GET", "/v1/tenants/{tenant}/archive/plan", Tenant(Read)),
+    ("POST", "/v1/tenants/{tenant}/archive/plan", Operator),
     ("GET", "/v1/tenants/{tenant}/archive/receipts", Tenant(Read)),
     ("GET", "/v1/tenants/{tenant}/holds", Tenant(Read)),
     ("POST", "/v1/tenants/{tenant}/holds", Operator),

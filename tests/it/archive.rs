@@ -134,7 +134,7 @@ async fn rules_archive_what_is_due_and_nothing_else() {
     let run = &runs["items"][0];
     assert_eq!(run["state"], "succeeded", "{run}");
     // The comments of closed tickets went along.
-    assert_eq!(run["progress"]["done"], 1_800 + 60);
+    assert_eq!(run["progress"]["done"], 1_800 + 400);
     for (tier, tickets, comments) in [
         ("hot", 200, 0),
         ("archive", 1_800, 400),
@@ -335,6 +335,61 @@ fn receipt_of<'a>(receipts: &'a Json, entity: &str) -> &'a Json {
     let items = receipts["items"].as_array().unwrap();
     let found = items.iter().find(|receipt| receipt["entity"] == entity);
     found.unwrap_or_else(|| panic!("no receipt of {entity}: {receipts}"))
+}
+
+#[tokio::test]
+async fn a_rule_says_what_it_would_do_before_it_is_applied() {
+    let server = Server::start().await;
+    let operator = server.operator().await;
+    let (rest, rule) = APP.split_once("[entity.ticket.archive]").unwrap();
+    let without = format!(
+        "{rest}{}",
+        &rule[rule.find("[entity.comment.schema]").unwrap()..]
+    );
+    let without = without.replace("with = { entities = [\"ticket\"] }", "");
+    let without = &without[..without.find("[job.archive]").unwrap()];
+    server.apply(&operator, without).await;
+    let (tickets, _) = lines(0, 1_000);
+    import(&server, &operator, "ticket", tickets, "&id_field=id").await;
+    let file = server.data().with_file_name("new.toml");
+    let plan = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let args = [
+            "archive",
+            "plan",
+            "-t",
+            "demo",
+            "--file",
+            file.to_str().unwrap(),
+        ];
+        told(&server.data(), &args)["items"].clone()
+    };
+    let planned = plan(APP);
+    assert_eq!(planned[0]["archive_records"], 900, "{planned}");
+    assert_eq!(planned[0]["complete"], true);
+    assert_eq!(planned[0]["rule"]["after"], "90d");
+    // Nothing was applied: there is no rule to carry out.
+    let applied = told(&server.data(), &["archive", "plan", "-t", "demo"]);
+    assert_eq!(applied["items"], json!([]));
+    server.apply(&operator, APP).await;
+    let by_rows = told(&server.data(), &["archive", "plan", "-t", "demo"]);
+    assert_eq!(by_rows["items"][0]["archive_records"], 900);
+    // What is in force is left out; other durations read the rule's own rows.
+    assert_eq!(plan(APP), json!([]));
+    let longer = APP.replace("after = \"90d\"", "after = \"19y\"");
+    let longer = plan(&longer);
+    assert_eq!(longer[0]["archive_records"], 0);
+    told(&server.data(), &["archive", "run", "-t", "demo"]);
+    let purge = APP.replace("purge_after = \"20y\"", "purge_after = \"1y\"");
+    assert_eq!(plan(&purge)[0]["purge_records"], 900);
+    let other = purge.replacen("by = \"closed_at\"", "by = \"updated_at\"", 1);
+    assert_eq!(plan(&other)[0]["purge_records"], 0);
+    let out = command(&server.data(), &["archive", "plan", "--file", "none.toml"]);
+    assert_eq!({ out }.output().unwrap().status.code(), Some(1));
+    let path = "/v1/tenants/demo/archive/plan";
+    let by_key = server.by_key(Method::POST, path);
+    let by_key = by_key.header("content-type", "text/toml").body(APP);
+    problem(by_key, 403, "operator_only").await;
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ pub fn finish(
     context.out.result(&applied, || changes(&applied, dry_run))
 }
 
-fn read(path: &Path) -> Result<String> {
+pub(super) fn read(path: &Path) -> Result<String> {
     let mut source = String::new();
     let read = if path == Path::new("-") {
         io::stdin()

@@ -1,12 +1,15 @@
 //! `tenantry archive ...`.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread::sleep;
 
 use anyhow::{Result, bail};
+use bytes::Bytes;
 use hyper::Method;
 use serde_json::{Value, json};
 
+use super::apply;
 use super::job::{LOOK_EVERY, of_run, watch};
 use crate::cli::args::{Archive, Hold};
 use crate::cli::client::Target;
@@ -16,7 +19,7 @@ use crate::cli::{Context, FAILED};
 
 pub fn run(context: &Context, command: &Archive) -> Result<ExitCode> {
     match command {
-        Archive::Plan { tenant } => plan(context, tenant)?,
+        Archive::Plan { tenant, file } => plan(context, tenant, file.as_deref())?,
         Archive::Status { tenant } => status(context, tenant)?,
         Archive::Run {
             tenant,
@@ -82,22 +85,19 @@ fn tenants(session: &Session, named: &[String]) -> Result<Vec<String>> {
     Ok(all.iter().map(|tenant| plain(&tenant["id"])).collect())
 }
 
-/// What a route says of each tenant, put together.
+/// What `ask` says of each tenant, put together.
 fn of_each(
     context: &Context,
     named: &[String],
     command: &str,
-    path: &[&str],
+    ask: &dyn Fn(&Session, &str) -> Result<Vec<Value>>,
 ) -> Result<Vec<Value>> {
     let session = context.session(command)?;
     let tenants = tenants(&session, named)?;
     let mut progress = Progress::new(Some(tenants.len() as u64));
     let mut items = Vec::new();
     for (number, tenant) in tenants.iter().enumerate() {
-        let target = path
-            .iter()
-            .fold(of_tenant(tenant), |t, part| t.segment(part));
-        items.extend(session.list(&target)?);
+        items.extend(ask(&session, tenant)?);
         progress.at(number as u64 + 1, || tenant.clone());
     }
     progress.done();
@@ -109,8 +109,23 @@ fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or(0)
 }
 
-fn plan(context: &Context, tenants: &[String]) -> Result<()> {
-    let mut items = of_each(context, tenants, "archive plan", &["archive", "plan"])?;
+fn plan(context: &Context, tenants: &[String], file: Option<&Path>) -> Result<()> {
+    let file = match file {
+        None => None,
+        Some(path) => Some((path, Bytes::from(apply::read(path)?))),
+    };
+    let mut items = of_each(context, tenants, "archive plan", &|session, tenant| {
+        let target = of_tenant(tenant).segment("archive").segment("plan");
+        let Some((path, file)) = &file else {
+            return session.list(&target);
+        };
+        let plans = session.send(Method::POST, &target, "text/toml", file.clone());
+        let mut plans = plans.map_err(|error| apply::explained(error, path))?;
+        match plans["items"].take() {
+            Value::Array(items) => Ok(items),
+            _ => Ok(Vec::new()),
+        }
+    })?;
     if !context.out.json && tenants.is_empty() {
         items.retain(|item| number(&item["archive_records"]) + number(&item["purge_records"]) > 0);
     }
@@ -128,12 +143,15 @@ fn plan(context: &Context, tenants: &[String]) -> Result<()> {
     );
     let rows = items.iter().map(|item| {
         let rule = &item["rule"];
-        let ready = item["ready"].as_bool() == Some(true);
+        let [ready, whole] = ["ready", "complete"].map(|name| item[name].as_bool() == Some(true));
         json!({
             "tenant": item["tenant"],
             "entity": item["entity"],
             "after": rule["after"],
-            "archive": if ready { grouped(number(&item["archive_records"])) } else { "index being built".into() },
+            "archive": match ready {
+                true => format!("{}{}", grouped(number(&item["archive_records"])), if whole { "" } else { " or more" }),
+                false => "index being built".into(),
+            },
             "bytes": grouped(number(&item["archive_bytes"])),
             "hot_then": grouped(number(&item["hot_bytes_after"])),
             "purge_after": rule["purge_after"],
@@ -157,7 +175,9 @@ fn plan(context: &Context, tenants: &[String]) -> Result<()> {
 }
 
 fn status(context: &Context, tenants: &[String]) -> Result<()> {
-    let mut items = of_each(context, tenants, "archive status", &["archive"])?;
+    let mut items = of_each(context, tenants, "archive status", &|session, tenant| {
+        session.list(&of_tenant(tenant).segment("archive"))
+    })?;
     if context.out.json {
         return context.out.list(items, &[]);
     }

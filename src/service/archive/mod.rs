@@ -4,6 +4,7 @@
 
 mod along;
 mod due;
+mod plan;
 mod receipts;
 mod totals;
 mod training;
@@ -13,11 +14,10 @@ use std::sync::{Arc, Mutex};
 
 pub use along::A_COMMIT;
 pub use due::DuePage;
+pub use plan::EntityPlan;
 pub use receipts::Receipt;
 pub use totals::Totals;
-pub use view::{
-    ArchivedTier, DictionaryView, EntityPlan, EntityStatus, HotTier, RuleView, archive_end,
-};
+pub use view::{ArchivedTier, DictionaryView, EntityStatus, HotTier, RuleView, archive_end};
 
 use serde::{Deserialize, Serialize};
 

@@ -1,9 +1,9 @@
-//! What is where and what it weighs, and what the rules would do now.
+//! What is where and what it weighs.
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Archive, terms};
+use super::{Archive, plan::COUNTED_MAX, terms};
 use crate::{
     base::Instant,
     domain::{
@@ -14,9 +14,6 @@ use crate::{
     service::{Caller, Result, Scope, TenantAccess, counts, holds},
     store::{Tree, keys::Counted},
 };
-
-/// A plan counts up to so many due records of an entity.
-const COUNTED_MAX: u64 = 1_000_000;
 
 /// A rule as it holds for one tenant.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -89,31 +86,6 @@ pub struct EntityStatus {
     pub oldest_due: Option<String>,
 }
 
-/// What the rules would do now.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct EntityPlan {
-    /// The tenant.
-    pub tenant: String,
-    /// The entity.
-    pub entity: String,
-    /// Its rule.
-    pub rule: RuleView,
-    /// False while the index that finds what is due is being built: the rest is 0 then.
-    pub ready: bool,
-    /// Records that would be archived; at most 1,000,000 are counted.
-    pub archive_records: u64,
-    /// Bytes that they take in the hot tree, by the entity's average.
-    pub archive_bytes: u64,
-    /// What is hot now, and would be then.
-    pub hot_bytes: u64,
-    /// Bytes that would stay hot.
-    pub hot_bytes_after: u64,
-    /// Archived records that would be erased; at most 1,000,000 are counted.
-    pub purge_records: u64,
-    /// Bytes that they take in the archive, by the entity's average.
-    pub purge_bytes: u64,
-}
-
 impl Archive {
     /// What there is of each entity of a tenant that has a rule, or something archived.
     pub async fn status(
@@ -153,7 +125,7 @@ impl Archive {
         Ok(all)
     }
 
-    async fn count(
+    pub(super) async fn count(
         &self,
         access: &TenantAccess,
         entity: &Entity,
@@ -184,7 +156,7 @@ impl Archive {
         })
     }
 
-    async fn rule(
+    pub(super) async fn rule(
         &self,
         access: &TenantAccess,
         entity: &Entity,
@@ -238,57 +210,6 @@ impl Archive {
                 .await?;
         }
         Ok(due)
-    }
-
-    /// What the rules would do to a tenant's records now.
-    pub async fn plan(
-        &self,
-        caller: &Caller,
-        access: &TenantAccess,
-        tenant: &Tenant,
-    ) -> Result<Vec<EntityPlan>> {
-        caller.require_scope(access.tenant(), Scope::Read)?;
-        let now = self.core.clock.now();
-        let mut plans = Vec::new();
-        for entity in self.entities().await? {
-            let Some(rule) = &entity.archive else {
-                continue;
-            };
-            let view = self.rule(access, &entity, rule, tenant).await?;
-            let ready = self.is_ready(&entity).await?;
-            let terms = terms(&entity, rule, Some(tenant));
-            let (mut archive_records, mut purge_records) = (0, 0);
-            if ready {
-                archive_records = self.count_due_now(access, &entity, terms, now).await?;
-                if let Some(purge) = terms.purge_after_ms.filter(|_| !view.held) {
-                    let due = (false, archive_end(purge, now));
-                    purge_records = self
-                        .count_due(access, &entity, Tree::Archive, due, COUNTED_MAX)
-                        .await?;
-                }
-            }
-            let part = async |tier, records: u64| -> Result<(u64, u64)> {
-                let bytes = self.count(access, &entity, tier, Counted::Bytes).await?;
-                let all = self.count(access, &entity, tier, Counted::Records).await?;
-                let average = bytes as f64 / all.max(1) as f64;
-                Ok((bytes, (average * records as f64).round() as u64))
-            };
-            let (hot_bytes, archive_bytes) = part(Tree::Hot, archive_records).await?;
-            let (_, purge_bytes) = part(Tree::Archive, purge_records).await?;
-            plans.push(EntityPlan {
-                tenant: access.tenant().into(),
-                entity: entity.name.to_string(),
-                rule: view,
-                ready,
-                archive_records,
-                archive_bytes,
-                hot_bytes,
-                hot_bytes_after: hot_bytes.saturating_sub(archive_bytes),
-                purge_records,
-                purge_bytes,
-            });
-        }
-        Ok(plans)
     }
 }
 

@@ -76,7 +76,10 @@ impl Uniques {
             if !self.freed.contains_key(&key) {
                 // Archived records keep their values to themselves, too.
                 for tier in Tree::ALL {
-                    if let Some(holder) = core.engine.get(tier, &key).await? {
+                    // The record's own row came meanwhile, from the building of the
+                    // index: the commit sees it, and the write is planned again.
+                    let holder = core.engine.get(tier, &key).await?;
+                    if let Some(holder) = holder.filter(|holder| *holder != taken.value) {
                         let error = violation(&taken.index, &holder);
                         return Err(error.with("operation", taken.operation));
                     }
