@@ -554,3 +554,29 @@ async fn settled(server: &Server, operator: &str) {
     }
     panic!("runs do not end");
 }
+
+/// A restored record is not due before its time, wherever an export takes it.
+#[tokio::test]
+async fn an_export_says_how_long_a_restored_record_stays() {
+    let server = Server::start().await;
+    let operator = filled(&server, 10).await;
+    for way in ["archive", "restore"] {
+        let path = format!("/v1/tenants/demo/records/ticket/t00001/{way}");
+        ok(server.bearer(&server.key, Method::POST, &path)).await;
+    }
+    let path = "/v1/tenants/demo/records/ticket/t00001";
+    let restored = ok(server.get(path)).await;
+    let until = text(&restored["restored_until"]);
+    assert!(!until.is_empty(), "{restored}");
+    let export = server.get("/v1/tenants/demo/export?entity=ticket");
+    let export = export.send().await.unwrap().text().await.unwrap();
+    assert!(export.contains(&until), "{export}");
+    let _ = command(&server.data(), &["tenant", "create", "copy"]).output();
+    let path = "/v1/tenants/copy/import?entity=ticket&id_field=id";
+    let request = server.bearer(&operator, Method::POST, path);
+    let request = request.header("content-type", "application/x-ndjson");
+    assert_eq!(ok(request.body(export)).await["created"], 10);
+    let path = "/v1/tenants/copy/records/ticket/t00001";
+    let copied = ok(server.bearer(&operator, Method::GET, path)).await;
+    assert_eq!(text(&copied["restored_until"]), until);
+}

@@ -7,11 +7,16 @@ use crate::{
     app::App,
     service::{
         Scope, TenantAccess,
+        holds::NewHold,
         keys::NewKey,
         records::{Action, Operation},
         testing_data::{TICKETS, app, apply, filled},
     },
-    store::{Batch, Key, Scan, Tree, Value, codec, keys as store_keys},
+    store::{
+        Batch, Key, Scan, Tree, Value, codec,
+        keys::{self as store_keys, TenantKeys},
+        packed::Dictionary,
+    },
 };
 
 const ROWS: &str = r#"{"id":"a","subject":"1","status":"open","number":1,"tags":["x","y"]}
@@ -360,4 +365,56 @@ async fn an_api_key_is_looked_for_in_both_places() {
     let found = check(&app, false, false).await;
     assert_eq!(kinds(&found), [Kind::System]);
     assert!(found.problems[0].key.starts_with("acme#~key#"), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_legal_holds_cover_is_counted_again() {
+    let app = bench().await;
+    let access = app.tenants.access(&Caller::Local, "acme", Scope::Admin);
+    let access = access.await.unwrap();
+    for record in [None, Some("a"), Some("a")] {
+        let wish = NewHold {
+            entity: Some("ticket".to_owned()),
+            record: record.map(str::to_owned),
+            reason: "Smith v. Acme".to_owned(),
+        };
+        app.holds.set(&Caller::Local, &access, wish).await.unwrap();
+    }
+    assert_eq!(check(&app, false, false).await.problems, []);
+    let counters = keys(&app, Tree::Hot, "acme#~held#").await;
+    // One too few could be deleted, one too many never.
+    for count in [1, 3] {
+        put(
+            &app,
+            Tree::Hot,
+            counters[1].0.clone(),
+            codec::encode_counter(count),
+        )
+        .await;
+        found_and_mended(&app, &[Kind::Counter]).await;
+        assert_eq!(keys(&app, Tree::Hot, "acme#~held#").await, counters);
+    }
+    remove(&app, &counters[0].0).await;
+    put(
+        &app,
+        Tree::Hot,
+        "acme#~held#record#ticket#b",
+        codec::encode_counter(1),
+    )
+    .await;
+    found_and_mended(&app, &[Kind::Counter; 2]).await;
+    assert_eq!(keys(&app, Tree::Hot, "acme#~held#").await, counters);
+}
+
+#[tokio::test]
+async fn a_dictionary_has_the_bytes_that_it_is_named_by() {
+    let app = bench().await;
+    let dictionary = Dictionary::new(b"subject status open".to_vec());
+    let ticket = "ticket".parse().unwrap();
+    let acme = TenantKeys::new(&"acme".parse().unwrap());
+    let key = acme.dictionary(&ticket, dictionary.id());
+    put(&app, Tree::Hot, key.clone(), dictionary.bytes().to_vec()).await;
+    assert_eq!(check(&app, false, false).await.problems, []);
+    put(&app, Tree::Hot, key, b"subject status closed".to_vec()).await;
+    assert_eq!(kinds(&check(&app, false, false).await), [Kind::System]);
 }
