@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
 
 /** The server's own version: page and binary come from one checkout. */
@@ -11,6 +12,7 @@ function versionOfPackage(): string {
 
 export default defineConfig({
   plugins: [
+    svelte(),
     {
       name: "tenantry-version",
       transformIndexHtml: (html) => html.replaceAll("%TENANTRY_VERSION%", versionOfPackage()),
@@ -20,9 +22,9 @@ export default defineConfig({
     target: "es2022",
     // The server forbids inline content and data: URLs, so every asset is a file.
     assetsInlineLimit: 0,
-    modulePreload: false,
+    modulePreload: { polyfill: false },
   },
-  // `npm run dev` shows the page against a server that runs beside it.
+  // `npm run dev` shows the console against a server that runs beside it.
   server: {
     proxy: Object.fromEntries(
       ["/healthz", "/readyz", "/openapi.json", "/metrics", "/v1"].map((path) => [

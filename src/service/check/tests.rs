@@ -181,7 +181,7 @@ async fn counters_are_recounted() {
     assert_eq!(keys(&app, Tree::Hot, "acme#~count#").await, counters);
 
     remove(&app, &counters[0].0).await;
-    put(&app, Tree::Hot, counters[1].0.clone(), "short").await;
+    put(&app, Tree::Hot, record.0.clone(), "short").await;
     let last = &counters[counters.len() - 1].0;
     let stray = [&last[..], b"n"].concat();
     put(&app, Tree::Hot, stray, codec::encode_counter(1)).await;
@@ -387,7 +387,7 @@ async fn what_legal_holds_cover_is_counted_again() {
         put(
             &app,
             Tree::Hot,
-            counters[1].0.clone(),
+            counters[2].0.clone(),
             codec::encode_counter(count),
         )
         .await;

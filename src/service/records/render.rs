@@ -6,9 +6,9 @@ use crate::{
     store::Tree,
 };
 
-/// The members beside a record's id and data: names, two timestamps, the longest
+/// The members beside a record's id and data: names, three timestamps, the longest
 /// version and tier.
-const MEMBERS_BYTES: usize = 192;
+const MEMBERS_BYTES: usize = 256;
 /// The digits of the largest version.
 const VERSION_DIGITS_MAX: usize = 20;
 
@@ -43,10 +43,7 @@ impl Record {
 
     /// Appends the record's JSON with its entity first, as a line of an export.
     pub fn render_export(&self, entity: &str, out: &mut Vec<u8>) {
-        let mut first = format!("\"entity\":\"{entity}\",");
-        if let Some(until) = self.meta.restored_until {
-            first.push_str(&format!("\"restored_until\":\"{}\",", until.to_rfc3339()));
-        }
+        let first = format!("\"entity\":\"{entity}\",");
         self.borrowed().render_with(out, &first);
     }
 }
@@ -90,6 +87,10 @@ impl RecordRef<'_> {
         }
         out.extend_from_slice(b"\",\"tier\":\"");
         out.extend_from_slice(self.tier.name().as_bytes());
+        if let Some(until) = self.meta.restored_until {
+            out.extend_from_slice(b"\",\"restored_until\":\"");
+            until.write_rfc3339(out);
+        }
         out.extend_from_slice(b"\",\"data\":");
         out.extend_from_slice(self.json);
         out.push(b'}');
