@@ -165,6 +165,10 @@ pub struct Record {
     updated_at: String,
     /// `hot` or `archive`.
     tier: String,
+    /// Until when a restored record stays hot, RFC 3339; absent for others.
+    #[schema(format = DateTime)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restored_until: Option<String>,
     /// The client's JSON.
     data: Data,
 }

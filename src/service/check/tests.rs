@@ -181,7 +181,7 @@ async fn counters_are_recounted() {
     assert_eq!(keys(&app, Tree::Hot, "acme#~count#").await, counters);
 
     remove(&app, &counters[0].0).await;
-    put(&app, Tree::Hot, record.0.clone(), "short").await;
+    put(&app, Tree::Hot, counters[1].0.clone(), "short").await;
     let last = &counters[counters.len() - 1].0;
     let stray = [&last[..], b"n"].concat();
     put(&app, Tree::Hot, stray, codec::encode_counter(1)).await;
