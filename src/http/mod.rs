@@ -21,6 +21,7 @@ pub mod keys;
 pub mod metrics;
 pub mod observe;
 pub mod openapi;
+mod operation_ids;
 pub mod operators;
 mod page;
 pub mod permissions;

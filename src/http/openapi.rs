@@ -12,8 +12,8 @@ use utoipa::{
 };
 
 use super::{
-    Answer, app_file, archive, auth, batch, health, holds, jobs, keys, metrics, operators, records,
-    routes, runs, store, tenants, transfer,
+    Answer, app_file, archive, auth, batch, health, holds, jobs, keys, metrics,
+    operation_ids::OperationIds, operators, records, routes, runs, store, tenants, transfer,
 };
 
 /// The document.
@@ -103,7 +103,7 @@ use super::{
         (name = "server", description = "The server itself"),
     ),
     security(("bearer" = []), ("session" = [])),
-    modifiers(&Security)
+    modifiers(&Security, &OperationIds)
 )]
 pub struct Document;
 
@@ -371,6 +371,19 @@ mod tests {
         assert!(registered.len() > 25, "{registered:?}");
         assert_eq!(registered, documented());
         assert_eq!(registered, table);
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own() {
+        let document = serde_json::to_value(Document::openapi()).unwrap();
+        let mut ids = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let id = operation["operationId"].as_str().unwrap();
+                assert!(ids.insert(id.to_owned()), "{method} {path}: {id}");
+            }
+        }
+        assert!(ids.contains("getTenantsByTenantKeys"), "{ids:?}");
     }
 
     #[test]

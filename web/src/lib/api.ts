@@ -6,6 +6,18 @@ import { session } from "./session.svelte";
 
 export type Schemas = components["schemas"];
 
+/** What a GET of a path answers. */
+export type Got<Path extends keyof paths> = paths[Path] extends {
+  get: { responses: { 200: { content: { "application/json": infer Body } } } };
+}
+  ? Body
+  : never;
+export type App = Got<"/v1/app">;
+export type Entity = App["entities"][number];
+export type Index = Entity["indexes"][number];
+export type Overview = Got<"/v1/overview">;
+export type Sample = Overview["samples"][number];
+
 export const api = createClient<paths>({ baseUrl: "", fetch: (request) => fetch(request) });
 
 /** One thing that is wrong with what was sent: a field, or a place in an app file. */

@@ -1,6 +1,6 @@
 /** What the server tells by itself: server-sent events, with a quiet reconnect. */
 
-import type { Schemas } from "./api";
+import type { Sample } from "./api";
 
 export type Topic = "runs" | "app" | "tenants" | "sample";
 type Listener = (data: unknown) => void;
@@ -37,7 +37,7 @@ class Live {
     });
     source.addEventListener("sample", (event) => {
       this.heard();
-      this.tell("sample", JSON.parse(event.data) as Schemas["Sample"]);
+      this.tell("sample", JSON.parse(event.data) as Sample);
     });
     source.addEventListener("changed", (event) => {
       this.heard();

@@ -18,7 +18,10 @@ class Router {
   }
 
   /** Sets or (with null, undefined or "") removes parameters of the query. */
-  set(change: Record<string, string | null | undefined>, options: { replace?: boolean } = {}): void {
+  set(
+    change: Record<string, string | null | undefined>,
+    options: { replace?: boolean } = {},
+  ): void {
     const query = new URLSearchParams(this.query);
     for (const [name, value] of Object.entries(change)) {
       if (value) query.set(name, value);
