@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    base::Clock,
+    base::{Clock, Instant},
     config::Config,
     jobs::metrics::JobMetrics,
     service::{
@@ -28,6 +28,8 @@ use crate::{
 pub struct App {
     /// The configuration.
     pub config: Arc<Config>,
+    /// When it was built: the start of the server.
+    pub started_at: Instant,
     /// The store.
     pub store: OpenStore,
     /// What every service works with.
@@ -75,6 +77,7 @@ impl App {
         let tenants = Arc::new(Tenants::new(core.clone(), key_cache));
         let job_metrics = JobMetrics::new().map_err(Error::internal)?;
         Ok(Self {
+            started_at: core.clock.now(),
             archive: Arc::new(Archive::new(core.clone(), apps.clone(), records.clone())),
             holds: Arc::new(Holds::new(core.clone(), apps.clone())),
             runs: Arc::new(Runs::new(core.clone(), apps.clone(), &config.jobs)),

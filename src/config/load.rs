@@ -29,7 +29,7 @@ impl Config {
     }
 
     pub(super) fn read(reader: &mut Reader, sources: &Sources) -> Self {
-        Self {
+        let mut config = Self {
             file: sources.file.clone(),
             data: reader.path("data", "data", sources.file.as_deref()),
             server: server(reader),
@@ -39,7 +39,10 @@ impl Config {
             jobs: jobs(reader),
             cors: cors(reader),
             log: log(reader),
-        }
+            settings: Vec::new(),
+        };
+        config.settings = reader.settings();
+        config
     }
 }
 

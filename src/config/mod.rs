@@ -45,6 +45,19 @@ pub struct Config {
     pub cors: Cors,
     /// What is logged and how.
     pub log: Log,
+    /// Every setting as it stands, with where it came from.
+    pub settings: Vec<Setting>,
+}
+
+/// A setting as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// Its key, as `section.key`.
+    pub key: &'static str,
+    /// Its value.
+    pub value: serde_json::Value,
+    /// Where it came from.
+    pub origin: Origin,
 }
 
 /// `[server]`
@@ -173,7 +186,8 @@ pub struct Log {
 }
 
 /// How a log line looks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
     Text,

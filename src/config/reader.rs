@@ -9,12 +9,16 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use serde::Serialize;
+
+use super::Setting;
 use super::problem::{ConfigProblem, Origin};
 use super::sources::{Entry, Raw};
 
 pub(super) struct Reader {
     entries: BTreeMap<String, Entry>,
     known: Vec<&'static str>,
+    settings: Vec<Setting>,
     problems: Vec<ConfigProblem>,
 }
 
@@ -23,6 +27,7 @@ impl Reader {
         Self {
             entries,
             known: Vec::new(),
+            settings: Vec::new(),
             problems,
         }
     }
@@ -31,7 +36,7 @@ impl Reader {
     /// (in the environment also with `_`) are.
     pub fn integer<T>(&mut self, key: &'static str, default: T, range: RangeInclusive<T>) -> T
     where
-        T: Copy + Display + PartialOrd + TryFrom<i64>,
+        T: Copy + Display + PartialOrd + TryFrom<i64> + Serialize,
     {
         let expected = format!(
             "expected an integer from {} to {}",
@@ -39,7 +44,7 @@ impl Reader {
             range.end()
         );
         let Some((value, origin)) = self.take(key) else {
-            return default;
+            return self.default(key, default);
         };
         let (number, found) = match &value {
             Raw::Integer(number) => (Some(*number), number.to_string()),
@@ -51,7 +56,7 @@ impl Reader {
         };
         let number = number.and_then(|number| T::try_from(number).ok());
         match number.filter(|number| range.contains(number)) {
-            Some(number) => number,
+            Some(number) => self.stands(key, number, origin),
             None => self.wrong(origin, key, format!("{expected}, found {found}"), default),
         }
     }
@@ -59,21 +64,24 @@ impl Reader {
     /// `true` or `false`.
     pub fn boolean(&mut self, key: &'static str, default: bool) -> bool {
         let Some((value, origin)) = self.take(key) else {
-            return default;
+            return self.default(key, default);
         };
         let read = match &value {
             Raw::Boolean(read) => Some(*read),
             Raw::Given(text) => text.to_str().and_then(|text| text.parse().ok()),
             _ => None,
         };
-        read.unwrap_or_else(|| {
-            let message = format!("expected true or false, found {}", describe(&value));
-            self.wrong(origin, key, message, default)
-        })
+        match read {
+            Some(read) => self.stands(key, read, origin),
+            None => {
+                let message = format!("expected true or false, found {}", describe(&value));
+                self.wrong(origin, key, message, default)
+            }
+        }
     }
 
     /// Text that `parse` understands; `expected` completes "expected ...".
-    pub fn parsed<T>(
+    pub fn parsed<T: Serialize>(
         &mut self,
         key: &'static str,
         default: T,
@@ -81,7 +89,7 @@ impl Reader {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> T {
         let Some((value, origin)) = self.take(key) else {
-            return default;
+            return self.default(key, default);
         };
         let text = match &value {
             Raw::Text(text) => Some(text.as_str()),
@@ -89,7 +97,7 @@ impl Reader {
             _ => None,
         };
         match text.and_then(parse) {
-            Some(parsed) => parsed,
+            Some(parsed) => self.stands(key, parsed, origin),
             None => {
                 let message = format!("expected {expected}, found {}", describe(&value));
                 self.wrong(origin, key, message, default)
@@ -98,7 +106,12 @@ impl Reader {
     }
 
     /// Text that its type parses by itself.
-    pub fn text_as<T: FromStr>(&mut self, key: &'static str, default: T, expected: &str) -> T {
+    pub fn text_as<T: FromStr + Serialize>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        expected: &str,
+    ) -> T {
         self.parsed(key, default, expected, |text| text.parse().ok())
     }
 
@@ -111,7 +124,7 @@ impl Reader {
         check: impl Fn(&str) -> bool,
     ) -> Vec<String> {
         let Some((value, origin)) = self.take(key) else {
-            return Vec::new();
+            return self.default(key, Vec::new());
         };
         let items: Option<Vec<String>> = match &value {
             Raw::Texts(items) => Some(items.clone()),
@@ -135,23 +148,25 @@ impl Reader {
             let message = format!("expected {expected}, found \"{item}\"");
             self.wrong(origin.clone(), key, message, ());
         }
-        items
+        self.stands(key, items, origin)
     }
 
     /// A path; one from the file is relative to the file's folder, any other to the
     /// current one. Always absolute afterwards.
     pub fn path(&mut self, key: &'static str, default: &str, file: Option<&Path>) -> PathBuf {
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
-        let path = match self.take(key) {
-            None => folder.join(default),
-            Some((Raw::Text(text), _)) if !text.is_empty() => folder.join(text),
-            Some((Raw::Given(text), _)) if !text.is_empty() => PathBuf::from(text),
+        let (path, origin) = match self.take(key) {
+            None => (folder.join(default), Origin::Default),
+            Some((Raw::Text(text), origin)) if !text.is_empty() => (folder.join(text), origin),
+            Some((Raw::Given(text), origin)) if !text.is_empty() => (PathBuf::from(text), origin),
             Some((value, origin)) => {
                 let message = format!("expected a folder's path, found {}", describe(&value));
-                self.wrong(origin, key, message, PathBuf::from(default))
+                let path = self.wrong(origin.clone(), key, message, PathBuf::from(default));
+                (path, origin)
             }
         };
-        std::path::absolute(&path).unwrap_or(path)
+        let path = std::path::absolute(&path).unwrap_or(path);
+        self.stands(key, path, origin)
     }
 
     /// Notes a problem between two settings; `key` is the one to change.
@@ -176,6 +191,27 @@ impl Reader {
         }
         self.problems.sort_by_key(|problem| problem.origin.rank());
         self.problems
+    }
+
+    /// Every setting that was read, as it stands.
+    pub fn settings(&mut self) -> Vec<Setting> {
+        std::mem::take(&mut self.settings)
+    }
+
+    fn default<T: Serialize>(&mut self, key: &'static str, default: T) -> T {
+        self.stands(key, default, Origin::Default)
+    }
+
+    /// Notes what a setting is and where that came from.
+    fn stands<T: Serialize>(&mut self, key: &'static str, value: T, origin: Origin) -> T {
+        // Numbers, texts and lists of texts: they all have their JSON.
+        let json = serde_json::to_value(&value).unwrap_or_default();
+        self.settings.push(Setting {
+            key,
+            value: json,
+            origin,
+        });
+        value
     }
 
     /// Every key that was asked for.

@@ -45,9 +45,23 @@ fn uncommented() -> String {
 #[test]
 fn the_commented_default_equals_the_defaults() {
     let (_dir, file) = written(&uncommented());
-    let of_file = Config::load(sources(&file, &[])).unwrap();
+    let mut of_file = Config::load(sources(&file, &[])).unwrap();
     std::fs::write(&file, "").unwrap();
-    let of_nothing = Config::load(sources(&file, &[])).unwrap();
+    let mut of_nothing = Config::load(sources(&file, &[])).unwrap();
+    let origins = |config: &mut Config| {
+        let settings = config.settings.iter_mut();
+        settings
+            .map(|setting| std::mem::replace(&mut setting.origin, Origin::Default))
+            .collect::<Vec<_>>()
+    };
+    // The same but for where it stands.
+    let from_file = |origin: &Origin| matches!(origin, Origin::File { line: Some(_), .. });
+    assert!(origins(&mut of_file).iter().all(from_file));
+    assert!(
+        origins(&mut of_nothing)
+            .iter()
+            .all(|origin| *origin == Origin::Default)
+    );
     assert_eq!(of_file, of_nothing);
 }
 

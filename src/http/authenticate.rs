@@ -91,6 +91,14 @@ async fn caller(app: &Services, request: &ServiceRequest) -> service::Result<Cal
     }
 }
 
+/// What a request that was let in showed: a bearer token or a session's cookie.
+pub fn token(request: &HttpRequest) -> Option<String> {
+    match request.headers().get(header::AUTHORIZATION) {
+        Some(value) => bearer(value.to_str().ok()?).map(str::to_owned),
+        None => Some(request.cookie(COOKIE)?.value().to_owned()),
+    }
+}
+
 fn bearer(value: &str) -> Option<&str> {
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())

@@ -1,22 +1,33 @@
 //! `/healthz` and `/readyz`: whether the process lives, whether it can serve.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use actix_web::{HttpResponse, web};
 use serde_json::json;
+use tokio::sync::watch;
 
 use super::{Answer, Services, routes};
 
 /// Whether the server is on its way down.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Lifecycle {
-    stopping: AtomicBool,
+    stopping: watch::Sender<bool>,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        let (stopping, _) = watch::channel(false);
+        Self { stopping }
+    }
 }
 
 impl Lifecycle {
-    /// From now on the server is not ready.
+    /// From now on the server is not ready, and streams end.
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
+        self.stopping.send_replace(true);
+    }
+
+    /// Becomes true when the server stops.
+    pub fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
     }
 }
 
@@ -55,7 +66,7 @@ pub async fn healthz() -> Answer {
 )]
 pub async fn readyz(app: Services, lifecycle: web::Data<Lifecycle>) -> Answer {
     let mut reasons = Vec::new();
-    if lifecycle.stopping.load(Ordering::SeqCst) {
+    if *lifecycle.stopping.borrow() {
         reasons.push("the server is stopping".to_owned());
     }
     if let Some(reason) = app.core.engine.read_only() {

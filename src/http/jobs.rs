@@ -3,7 +3,10 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::{Value, json};
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ArrayBuilder, ObjectBuilder, OneOfBuilder, RefOr, Schema, schema::Type},
+};
 
 use super::{
     Answer, Services, authenticate::ReqCaller, body, openapi::Refused, problem::Problem, routes,
@@ -52,9 +55,21 @@ pub fn configure(config: &mut web::ServiceConfig) {
 }
 
 /// For whom: `"all"`, or tenants' slugs.
-#[derive(Debug, Clone, ToSchema)]
-#[schema(value_type = Object)]
+#[derive(Debug, Clone)]
 pub struct Tenants(Whom);
+
+impl PartialSchema for Tenants {
+    fn schema() -> RefOr<Schema> {
+        let text = || ObjectBuilder::new().schema_type(Type::String);
+        let all = text().enum_values(Some(["all"]));
+        let slugs = ArrayBuilder::new().items(text());
+        let either = OneOfBuilder::new().item(all).item(slugs);
+        let said = "For whom: `\"all\"`, or tenants' slugs.";
+        either.description(Some(said)).into()
+    }
+}
+
+impl ToSchema for Tenants {}
 
 impl<'de> Deserialize<'de> for Tenants {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -2,6 +2,7 @@
 //! its part of the OpenAPI document. A handler parses, calls one service function
 //! and renders. `routes.rs` puts them together, `server.rs` serves them.
 
+pub mod activity;
 mod answer;
 pub mod app_file;
 pub mod archive;
@@ -12,7 +13,9 @@ pub mod batch;
 pub mod body;
 pub mod compress;
 mod conditions;
+pub mod config;
 pub mod cors;
+pub mod events;
 pub mod headers;
 pub mod health;
 pub mod holds;
@@ -23,12 +26,15 @@ pub mod observe;
 pub mod openapi;
 mod operation_ids;
 pub mod operators;
+pub mod overview;
 mod page;
 pub mod permissions;
 pub mod problem;
+pub mod recent;
 pub mod records;
 pub mod routes;
 pub mod runs;
+pub mod samples;
 pub mod server;
 pub mod store;
 pub mod tenants;

@@ -16,9 +16,12 @@ use futures_util::FutureExt;
 use tracing::Instrument;
 
 use super::{
+    Services,
+    activity::Activity,
     authenticate::{ReqCaller, tenant_in},
     metrics::Metrics,
     problem::Problem,
+    samples::Samples,
 };
 use crate::service;
 
@@ -93,7 +96,17 @@ async fn answer<B: MessageBody + 'static>(
     let took = started.elapsed();
     let status = response.status().as_u16();
     metrics.answered(method.as_str(), route, status, took);
+    if let Some(samples) = response.request().app_data::<web::Data<Samples>>() {
+        samples.answered(route, status, took);
+    }
     let caller = response.request().extensions().get::<ReqCaller>().cloned();
+    if let (Some(caller), Some(app), Some(activity)) = (
+        &caller,
+        response.request().app_data::<Services>(),
+        response.request().app_data::<web::Data<Activity>>(),
+    ) {
+        activity.answered(&caller.0, status, app.core.clock.now());
+    }
     let caller = caller.map_or_else(|| "anonymous".to_owned(), |c| c.0.credential());
     let tenant = tenant_in(route, response.request().match_info().as_str()).unwrap_or("");
     tracing::info!(

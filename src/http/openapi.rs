@@ -12,8 +12,9 @@ use utoipa::{
 };
 
 use super::{
-    Answer, app_file, archive, auth, batch, health, holds, jobs, keys, metrics,
-    operation_ids::OperationIds, operators, records, routes, runs, store, tenants, transfer,
+    Answer, activity, app_file, archive, auth, batch, config, events, health, holds, jobs, keys,
+    metrics, operation_ids::OperationIds, operators, overview, records, routes, runs, store,
+    tenants, transfer,
 };
 
 /// The document.
@@ -87,6 +88,12 @@ use super::{
         runs::csv,
         store::stats,
         store::check,
+        store::entities,
+        store::indexes,
+        overview::show,
+        events::listen,
+        activity::show,
+        config::show,
     ),
     // Named only by parameters, from which no schema is gathered.
     components(schemas(crate::service::transfer::Format)),
@@ -163,14 +170,25 @@ pub struct Record {
     /// When it was last written, RFC 3339.
     #[schema(format = DateTime)]
     updated_at: String,
-    /// `hot` or `archive`.
-    tier: String,
+    /// Where it is.
+    tier: Tier,
     /// Until when a restored record stays hot, RFC 3339; absent for others.
     #[schema(format = DateTime)]
     #[serde(skip_serializing_if = "Option::is_none")]
     restored_until: Option<String>,
     /// The client's JSON.
     data: Data,
+}
+
+/// Where a record is.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+#[allow(dead_code)]
+pub enum Tier {
+    /// Among those that are worked with.
+    Hot,
+    /// Among those that are kept.
+    Archive,
 }
 
 /// A page of records.
@@ -371,6 +389,23 @@ mod tests {
         assert!(registered.len() > 25, "{registered:?}");
         assert_eq!(registered, documented());
         assert_eq!(registered, table);
+    }
+
+    /// The console is built with a client made from this file.
+    #[test]
+    fn the_console_is_built_from_this_very_document() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/web/openapi.json");
+        let mut document = Document::openapi().to_pretty_json().unwrap();
+        document.push('\n');
+        if std::env::var_os("UPDATE_OPENAPI").is_some() {
+            std::fs::write(file, &document).unwrap();
+        }
+        let known = std::fs::read_to_string(file).unwrap();
+        assert!(
+            known == document,
+            "web/openapi.json is not what the server says; UPDATE_OPENAPI=1 cargo nextest run \
+             the_console_is_built_from_this_very_document writes it"
+        );
     }
 
     #[test]

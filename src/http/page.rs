@@ -4,10 +4,20 @@ use actix_web::{HttpRequest, HttpResponse, http::header};
 
 use super::{Answer, assets, problem};
 
+/// The first segments of the console's own addresses: the page is the same for all,
+/// and shows what the address says.
+const PLACES: [&str; 9] = [
+    "app", "archive", "jobs", "records", "reports", "runs", "settings", "sign-in", "tenants",
+];
+
 /// Answers with an embedded file; whatever else no route knows is not found.
 pub async fn serve(request: HttpRequest) -> Answer {
     let reads = request.method().is_safe();
-    let Some(asset) = assets::find(request.path()).filter(|_| reads) else {
+    let path = match is_place(request.path()) {
+        true => "/",
+        false => request.path(),
+    };
+    let Some(asset) = assets::find(path).filter(|_| reads) else {
         return problem::no_route(request).await;
     };
     let known = request.headers().get(header::IF_NONE_MATCH);
@@ -27,4 +37,9 @@ pub async fn serve(request: HttpRequest) -> Answer {
         return Ok(response.finish());
     }
     Ok(response.content_type(asset.content_type).body(asset.bytes))
+}
+
+fn is_place(path: &str) -> bool {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    PLACES.contains(&first)
 }

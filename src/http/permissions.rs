@@ -115,6 +115,12 @@ pub const TABLE: &[(&str, &str, Need)] = &[
     ("GET", "/v1/runs/{run}/log", Operator),
     ("POST", "/v1/runs/{run}/cancel", Operator),
     ("POST", "/v1/runs/{run}/retry", Operator),
+    ("GET", "/v1/overview", Operator),
+    ("GET", "/v1/events", Operator),
+    ("GET", "/v1/activity", Operator),
+    ("GET", "/v1/config", Operator),
+    ("GET", "/v1/tenants/{tenant}/entities", Tenant(Read)),
+    ("GET", "/v1/tenants/{tenant}/indexes", Tenant(Read)),
     ("GET", "/v1/store/stats", Operator),
     ("POST", "/v1/store/check", Operator),
 ];

@@ -3,8 +3,9 @@
 use actix_web::{Resource, web};
 
 use super::{
-    app_file, archive, auth, batch, health, holds, jobs, keys, metrics, openapi, operators, page,
-    problem, records, runs, store, tenants, transfer,
+    activity, app_file, archive, auth, batch, config as configuration, events, health, holds, jobs,
+    keys, metrics, openapi, operators, overview, page, problem, records, runs, store, tenants,
+    transfer,
 };
 
 /// A resource that answers methods it does not know with 405 and `Allow`.
@@ -33,5 +34,9 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .configure(jobs::configure)
         .configure(runs::configure)
         .configure(store::configure)
+        .configure(overview::configure)
+        .configure(events::configure)
+        .configure(activity::configure)
+        .configure(configuration::configure)
         .default_service(web::to(page::serve));
 }

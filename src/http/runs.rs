@@ -7,10 +7,12 @@ use bytes::Bytes;
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::{
-    Answer, Services, authenticate::ReqCaller, openapi::Refused, problem::Problem, routes,
+    Answer, Services, authenticate::ReqCaller, health::Lifecycle, openapi::Refused,
+    problem::Problem, routes,
 };
 use crate::{
     domain::job::RunState,
@@ -132,6 +134,7 @@ pub async fn log(
     caller: ReqCaller,
     run: web::Path<String>,
     request: HttpRequest,
+    lifecycle: web::Data<Lifecycle>,
 ) -> Answer {
     let log = app.runs.log(&caller.0, &run).await?;
     let accepts = request.headers().get(header::ACCEPT);
@@ -145,6 +148,7 @@ pub async fn log(
         live: app.runs.live_run(&caller.0, &run).await?,
         app,
         caller: caller.0,
+        stopping: lifecycle.stopping(),
         run: run.into_inner(),
         sent: known.unwrap_or(0),
         over: false,
@@ -166,6 +170,8 @@ struct Tail {
     app: Services,
     caller: Caller,
     run: String,
+    /// A server that stops does not wait for readers.
+    stopping: watch::Receiver<bool>,
     live: Option<Arc<LiveRun>>,
     /// The number of the last line.
     sent: u64,
@@ -197,7 +203,11 @@ impl Tail {
         let name = if self.over { "end" } else { "run" };
         events += &format!("event: {name}\ndata: {}\n\n", json!(run));
         if !self.over {
-            self.wait(said).await;
+            let mut stopping = self.stopping.clone();
+            tokio::select! {
+                () = self.wait(said) => {}
+                _ = stopping.wait_for(|stopping| *stopping) => self.over = true,
+            }
         }
         Some(events.into())
     }

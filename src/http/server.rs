@@ -12,12 +12,18 @@ use actix_web::{
 };
 
 use super::{
-    Services, authenticate, compress, cors, headers,
+    Services,
+    activity::Activity,
+    authenticate, compress, cors,
+    events::Streams,
+    headers,
     health::Lifecycle,
     metrics::Metrics,
     observe, permissions,
     problem::{self, Allowed},
-    routes, unread,
+    routes,
+    samples::{self, Samples},
+    unread,
 };
 use crate::app::App;
 
@@ -69,12 +75,22 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
     let services = Services::from(app);
     let lifecycle = web::Data::new(Lifecycle::default());
     let metrics = web::Data::new(Metrics::new(&services.job_metrics).map_err(io::Error::other)?);
+    let (activity, samples) = (
+        web::Data::new(Activity::default()),
+        web::Data::new(Samples::default()),
+    );
+    let streams = web::Data::new(Streams::default());
+    let sampling = samples::keep(services.clone(), samples.clone(), lifecycle.stopping());
+    actix_web::rt::spawn(sampling);
     let shared = lifecycle.clone();
     let factory = move || {
         ActixApp::new()
             .app_data(services.clone())
             .app_data(shared.clone())
             .app_data(metrics.clone())
+            .app_data(activity.clone())
+            .app_data(samples.clone())
+            .app_data(streams.clone())
             .app_data(web::Data::new(Allowed(permissions::methods)))
             .configure(routes::configure)
             .wrap(from_fn(compress::mark))

@@ -1,13 +1,15 @@
-//! What an operator asks of the store itself.
+//! What is asked of the store itself: sizes, and whether it is whole.
 
 use actix_web::{HttpResponse, web};
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{Answer, Services, authenticate::ReqCaller, openapi::Refused, routes};
 use crate::{
     service::{
+        Scope,
         check::{CheckOptions, CheckReport},
+        sizes::{self, EntitySize, IndexSize},
         stats,
     },
     store::engine::Stats,
@@ -20,7 +22,63 @@ pub fn configure(cfg: &mut web::ServiceConfig) {
             .route(web::get().to(stats))
             .route(web::head().to(stats)),
     )
-    .service(routes::resource("/v1/store/check").route(web::post().to(check)));
+    .service(routes::resource("/v1/store/check").route(web::post().to(check)))
+    .service(
+        routes::resource("/v1/tenants/{tenant}/entities")
+            .route(web::get().to(entities))
+            .route(web::head().to(entities)),
+    )
+    .service(
+        routes::resource("/v1/tenants/{tenant}/indexes")
+            .route(web::get().to(indexes))
+            .route(web::head().to(indexes)),
+    );
+}
+
+/// What a tenant has of each entity.
+#[derive(Serialize, ToSchema)]
+pub struct EntitySizes {
+    /// By entity.
+    items: Vec<EntitySize>,
+    /// Always null: all are in `items`.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+}
+
+/// What each index costs a tenant.
+#[derive(Serialize, ToSchema)]
+pub struct IndexSizes {
+    /// By entity and index.
+    items: Vec<IndexSize>,
+    /// Always null: all are in `items`.
+    #[schema(required = true)]
+    next_cursor: Option<String>,
+}
+
+/// What a tenant has of each entity: records and bytes of each tier.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/entities", tag = "store",
+    params(("tenant" = String, Path, description = "The tenant's slug")),
+    responses((status = 200, description = "The entities", body = EntitySizes), Refused)
+)]
+pub async fn entities(app: Services, caller: ReqCaller, tenant: web::Path<String>) -> Answer {
+    let access = app.tenants.access(&caller.0, &tenant, Scope::Read).await?;
+    let items = sizes::of_entities(&app.core, &app.apps, &access).await?;
+    let next_cursor = None;
+    Ok(HttpResponse::Ok().json(EntitySizes { items, next_cursor }))
+}
+
+/// What each index costs a tenant, estimated from at most 1,000 rows of each tier.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/indexes", tag = "store",
+    params(("tenant" = String, Path, description = "The tenant's slug")),
+    responses((status = 200, description = "The indexes", body = IndexSizes), Refused)
+)]
+pub async fn indexes(app: Services, caller: ReqCaller, tenant: web::Path<String>) -> Answer {
+    let access = app.tenants.access(&caller.0, &tenant, Scope::Read).await?;
+    let items = sizes::of_indexes(&app.core, &app.apps, &access).await?;
+    let next_cursor = None;
+    Ok(HttpResponse::Ok().json(IndexSizes { items, next_cursor }))
 }
 
 /// How to check.

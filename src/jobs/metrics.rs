@@ -68,6 +68,15 @@ impl JobMetrics {
         ]
     }
 
+    /// Attempts under way in this process.
+    pub fn running(&self) -> u64 {
+        let families = self.running.collect();
+        let gauges = families.iter().flat_map(|family| family.get_metric());
+        gauges
+            .map(|gauge| gauge.get_gauge().get_value())
+            .sum::<f64>() as u64
+    }
+
     /// An attempt begins. Names of jobs are those of an app file, so they are few.
     pub(super) fn started(&self, run: &Run) {
         let job = run.id.job.as_str();

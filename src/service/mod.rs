@@ -21,6 +21,7 @@ pub mod report_csv;
 pub mod runs;
 mod scan;
 mod secret;
+pub mod sizes;
 pub mod stats;
 pub mod tenants;
 #[cfg(test)]

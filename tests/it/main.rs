@@ -6,6 +6,7 @@ mod app;
 mod archive;
 mod auth;
 mod compression;
+mod console;
 mod crash;
 mod jobs;
 mod lifecycle;

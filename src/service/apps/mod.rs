@@ -4,12 +4,14 @@
 
 mod apply;
 mod build;
+mod declared;
 mod head;
 mod view;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 pub use apply::{Applied, ApplyOptions, DroppedEntity};
+pub use declared::{EntityView, IndexDeclared, JobDeclared};
 pub use head::{AppHead, AppVersion, BuildProgress, IndexEntry, IndexState};
 use tokio::sync::Notify;
 pub use view::{AppView, IndexView, ProgressView, VersionView};

@@ -5,7 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{AppVersion, Apps, IndexEntry, IndexState};
+use super::{
+    AppVersion, Apps, IndexEntry, IndexState,
+    declared::{self, EntityView, JobDeclared},
+};
 use crate::{
     base::Instant,
     domain::{AppFile, archive::OwnRulesChange},
@@ -24,6 +27,10 @@ pub struct AppView {
     pub indexes: Vec<IndexView>,
     /// Dropped entities whose rows are still being removed.
     pub purging: Vec<String>,
+    /// The entities in force, those of the app file first.
+    pub entities: Vec<EntityView>,
+    /// The jobs in force.
+    pub jobs: Vec<JobDeclared>,
 }
 
 /// An index and where it stands.
@@ -77,6 +84,8 @@ impl Apps {
         Ok(AppView {
             version: state.head.version,
             source: state.file.source.clone(),
+            entities: declared::entities(&state, &indexes),
+            jobs: declared::jobs(&state),
             indexes,
             purging: state.head.purging.clone(),
         })

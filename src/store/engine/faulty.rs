@@ -118,6 +118,14 @@ impl<E: Embedded> Embedded for Faulty<E> {
 }
 
 impl<E: Maintenance> Maintenance for Faulty<E> {
+    fn name(&self) -> &'static str {
+        self.inner.name()
+    }
+
+    fn disk_bytes(&self) -> Result<u64> {
+        self.inner.disk_bytes()
+    }
+
     fn stats(&self) -> Result<Stats> {
         self.inner.stats()
     }

@@ -132,10 +132,18 @@ impl Embedded for Fjall {
 }
 
 impl Maintenance for Fjall {
+    fn name(&self) -> &'static str {
+        "fjall"
+    }
+
+    fn disk_bytes(&self) -> Result<u64> {
+        folder_bytes(&self.path)
+    }
+
     fn stats(&self) -> Result<Stats> {
         let of = |tree| guarded("fjall", || self.tree_stats(tree));
         let trees = vec![of(Tree::Hot)?, of(Tree::Archive)?];
-        Ok(Stats::of("fjall", trees, folder_bytes(&self.path)?))
+        Ok(Stats::of("fjall", trees, self.disk_bytes()?))
     }
 
     /// Every block that is read has its checksum compared.

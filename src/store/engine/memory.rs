@@ -81,6 +81,14 @@ impl Embedded for Memory {
 }
 
 impl Maintenance for Memory {
+    fn name(&self) -> &'static str {
+        "memory"
+    }
+
+    fn disk_bytes(&self) -> Result<u64> {
+        Ok(0)
+    }
+
     fn stats(&self) -> Result<Stats> {
         let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
         let sizes = |tree: Tree| TreeStats {

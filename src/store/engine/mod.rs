@@ -339,6 +339,10 @@ pub struct Applied {
 
 /// What an operator asks of an embedded engine besides reading and writing.
 pub trait Maintenance: Send + Sync + 'static {
+    /// The engine's name.
+    fn name(&self) -> &'static str;
+    /// Bytes that the store's files take on the disk; 0 where it has none.
+    fn disk_bytes(&self) -> Result<u64>;
     /// Sizes; walks the keys, so it takes time in proportion to the data.
     fn stats(&self) -> Result<Stats>;
     /// The engine's own verification of what it stores, each problem as a line.

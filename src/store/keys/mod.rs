@@ -369,9 +369,12 @@ pub const HOLDS_SET: &str = "~#holds#set";
 /// The secret that signs cursors.
 pub const CURSOR_SECRET: &str = "~#secret#cursor";
 
+/// How far pieces of background work have come.
+pub const WORK: &str = "~#work#";
+
 /// How far a piece of background work has come.
 pub fn work(name: &str) -> Key {
-    format!("~#work#{name}").into()
+    format!("{WORK}{name}").into()
 }
 
 /// The order to remove `key` at a moment; the key to remove follows the moment.

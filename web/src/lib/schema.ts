@@ -37,13 +37,12 @@ export function fieldsOf(schema: unknown, data: Fields = {}): Field[] {
 
 /** The field at a path such as `address.city`. */
 export function fieldAt(schema: unknown, path: string): Field {
-  const parts = path.split(".");
   let at: unknown = schema;
-  for (const part of parts) {
-    const plain = part.replace(/\[\]$/, "");
-    at = isObject(at) && isObject(at.properties) ? at.properties[plain] : undefined;
-    if (part.endsWith("[]") && isObject(at)) at = at.items;
+  for (const part of path.split(".")) {
+    at = isObject(at) && isObject(at.properties) ? at.properties[part] : undefined;
   }
+  // An index has a row for each item of a list.
+  if (isObject(at) && at.type === "array") at = at.items;
   return fieldOf(path, path in SYSTEM ? SYSTEM[path] : at, false);
 }
 

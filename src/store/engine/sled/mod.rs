@@ -283,10 +283,18 @@ fn above_pieces(lower: Bound<Key>) -> Bound<Key> {
 }
 
 impl Maintenance for Sled {
+    fn name(&self) -> &'static str {
+        "sled"
+    }
+
+    fn disk_bytes(&self) -> Result<u64> {
+        folder_bytes(&self.path)
+    }
+
     fn stats(&self) -> Result<Stats> {
         let of = |tree| guarded("sled", || self.tree_stats(tree));
         let trees = [of(Tree::Hot)?, of(Tree::Archive)?];
-        Ok(Stats::of("sled", trees.into(), folder_bytes(&self.path)?))
+        Ok(Stats::of("sled", trees.into(), self.disk_bytes()?))
     }
 
     fn verify(&self) -> Result<Vec<String>> {
