@@ -116,12 +116,7 @@ async fn run(
         let cause = error.cause.clone().unwrap_or_default();
         anyhow!("the server cannot start: {error} {cause}")
     })?);
-    let upkeep = Background::start(
-        app.core.clone(),
-        app.apps.clone(),
-        app.tenants.clone(),
-        app.archive.clone(),
-    );
+    let upkeep = Background::start(app.core.clone(), app.apps.clone(), app.tenants.clone());
     // A command that serves itself is no place for jobs.
     let jobs = match listeners.tcp {
         Some(_) => Some(Engine::start(

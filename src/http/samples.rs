@@ -180,6 +180,9 @@ pub async fn keep(app: Services, samples: web::Data<Samples>, mut stopping: watc
             _ = ticks.tick() => {}
             _ = stopping.wait_for(|stopping| *stopping) => return,
         }
+        if let Err(error) = app.archive.gather_if_due().await {
+            tracing::warn!(%error, "the tiers could not be counted");
+        }
         let now = standing(&app).await;
         let seconds = before.elapsed().as_secs_f64();
         before = std::time::Instant::now();

@@ -1,12 +1,12 @@
 //! The server's own upkeep: building and dropping indexes, erasing tenants,
-//! removing what expired, gathering totals for the metrics. Every piece is small and keeps its progress in the
-//! store, so stopping in between loses nothing.
+//! removing what expired. Every piece is small and keeps its progress in the store,
+//! so stopping in between loses nothing.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinHandle};
 
-use crate::service::{Core, Result, apps::Apps, archive::Archive, expiry, tenants::Tenants};
+use crate::service::{Core, Result, apps::Apps, expiry, tenants::Tenants};
 
 /// How often work is looked for that nobody announced.
 const BEAT: Duration = Duration::from_secs(30);
@@ -22,12 +22,7 @@ pub struct Background {
 
 impl Background {
     /// Starts the upkeep on the current runtime.
-    pub fn start(
-        core: Core,
-        apps: Arc<Apps>,
-        tenants: Arc<Tenants>,
-        archive: Arc<Archive>,
-    ) -> Self {
+    pub fn start(core: Core, apps: Arc<Apps>, tenants: Arc<Tenants>) -> Self {
         let (stop, stopped) = watch::channel(false);
         let indexes = {
             let (step, wait) = (apps.clone(), apps);
@@ -59,18 +54,11 @@ impl Background {
                 async move { expiry::sweep(&core).await }
             };
             let wait = std::future::pending;
-            tokio::spawn(run("expiries", step, wait, stopped.clone()))
-        };
-        let totals = {
-            let step = move || {
-                let archive = archive.clone();
-                async move { archive.gather_step().await }
-            };
-            tokio::spawn(run("totals", step, std::future::pending, stopped))
+            tokio::spawn(run("expiries", step, wait, stopped))
         };
         Self {
             stop,
-            tasks: vec![indexes, erasures, expiries, totals],
+            tasks: vec![indexes, erasures, expiries],
         }
     }
 

@@ -1,7 +1,7 @@
 /** The real server for the browser tests: own folder, free port, gone afterwards. */
 
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -10,35 +10,70 @@ const STOP_MS_MAX = 15_000;
 
 export interface Server {
   origin: string;
+  /** Who may sign in. */
+  operator: { email: string; password: string };
   /** Runs the command line on the server's folder; answers its standard output. */
   run(...args: string[]): string;
+  /** Kills the server at once, as a crash would, and starts it again at the same address. */
+  crash(): Promise<void>;
+  /** What `crash` does first: nobody answers until `start`. */
+  kill(): Promise<void>;
+  start(): Promise<void>;
   stop(): Promise<void>;
 }
 
-export async function startServer(): Promise<Server> {
+const OPERATOR = { email: "ops@example.com", password: "correct horse battery staple" };
+
+/** Starts a server: with the demo's data, or with nothing but an operator. */
+export async function startServer(options: { demo?: boolean } = {}): Promise<Server> {
   const binary = process.env.TENANTRY_BIN;
   if (!binary) throw new Error("TENANTRY_BIN must name the tenantry binary to test");
   const folder = mkdtempSync(join(tmpdir(), "tenantry-e2e-"));
   const data = join(folder, "data");
-  const args = ["serve", "--demo", "--listen", "127.0.0.1:0", "--data", data];
-  const child = spawn(binary, args, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
-  const exited = new Promise<void>((done) => child.once("close", () => done()));
+  const run = (...command: string[]) => runCommand(binary, [...command, "--data", data], folder);
+  let child: ReturnType<typeof spawn> | undefined;
+  let exited = Promise.resolve();
+  let origin = "";
 
+  const launch = async (...args: string[]) => {
+    const listen = origin === "" ? "127.0.0.1:0" : new URL(origin).host;
+    const all = ["serve", ...args, "--listen", listen, "--data", data];
+    const started = spawn(binary, all, { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+    child = started;
+    exited = new Promise<void>((done) => started.once("close", () => done()));
+    origin = await addressOf(started);
+  };
+  const kill = async () => {
+    child?.kill("SIGKILL");
+    await exited;
+  };
   const stop = async () => {
-    child.kill("SIGTERM");
-    const late = setTimeout(() => child.kill("SIGKILL"), STOP_MS_MAX);
+    child?.kill("SIGTERM");
+    const late = setTimeout(() => child?.kill("SIGKILL"), STOP_MS_MAX);
     await exited;
     clearTimeout(late);
     rmSync(folder, { recursive: true, force: true });
   };
 
   try {
-    const origin = await addressOf(child);
-    return { origin, stop, run: (...command) => runCommand(binary, [...command, "--data", data]) };
+    if (options.demo) {
+      await launch("--demo");
+    } else {
+      mkdirSync(data);
+      await launch();
+    }
+    const add = ["operator", "add", OPERATOR.email, "--password-stdin", "--data", data];
+    runCommand(binary, add, folder, `${OPERATOR.password}\n`);
   } catch (error) {
     await stop();
     throw error;
   }
+  const start = () => launch();
+  const crash = async () => {
+    await kill();
+    await start();
+  };
+  return { origin, operator: OPERATOR, run, crash, kill, start, stop };
 }
 
 /** Waits for the line with the address; both outputs are read to the end. */
@@ -67,8 +102,9 @@ function addressOf(child: ReturnType<typeof spawn>): Promise<string> {
   });
 }
 
-function runCommand(binary: string, args: string[]): string {
-  const result = spawnSync(binary, args, { encoding: "utf8", timeout: START_MS_MAX });
+function runCommand(binary: string, args: string[], cwd: string, input = ""): string {
+  const settings = { cwd, input, encoding: "utf8", timeout: START_MS_MAX } as const;
+  const result = spawnSync(binary, args, settings);
   if (result.status === 0) return result.stdout;
   throw new Error(`tenantry ${args.join(" ")} ended with ${result.status}: ${result.stderr}`);
 }

@@ -9,12 +9,14 @@ use crate::command::{program, run};
 use crate::{place, tools};
 
 /// What the page is made of, next to `web/src`.
-const INPUTS: [&str; 6] = [
+const INPUTS: [&str; 8] = [
     "src",
     "index.html",
     "package.json",
     "package-lock.json",
     "vite.config.ts",
+    "svelte.config.js",
+    "openapi.json",
     "../Cargo.toml",
 ];
 /// The lock file that the installed packages were made from.

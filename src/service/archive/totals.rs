@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Totals are gathered again after this, and after so many times what it took.
-const AGAIN: Duration = Duration::from_secs(30);
+const AGAIN: Duration = Duration::from_secs(5);
 const AGAIN_TIMES: u32 = 50;
 
 /// What there is of all tenants.
@@ -46,15 +46,15 @@ impl Archive {
         gathered.totals.clone()
     }
 
-    /// Gathers the totals where it is time; always false, as one step does all.
-    pub async fn gather_step(&self) -> Result<bool> {
+    /// Gathers the totals where it is time.
+    pub async fn gather_if_due(&self) -> Result<()> {
         let next = {
             let gathered = self.gathered.lock().unwrap_or_else(PoisonError::into_inner);
             gathered.next
         };
         let began = Moment::now();
         if next.is_some_and(|next| began < next) {
-            return Ok(false);
+            return Ok(());
         }
         let totals = self.gather().await?;
         let rest = AGAIN.max(began.elapsed() * AGAIN_TIMES);
@@ -62,7 +62,7 @@ impl Archive {
             totals,
             next: Some(Moment::now() + rest),
         };
-        Ok(false)
+        Ok(())
     }
 
     async fn gather(&self) -> Result<Totals> {

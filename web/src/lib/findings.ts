@@ -2,7 +2,7 @@
 
 import type { App, Overview, Schemas } from "./api";
 import { bytes, count, plural } from "./format";
-import { href } from "./router.svelte";
+import { href } from "./path";
 import type { Summary } from "./samples";
 import type { Tone } from "./tone";
 

@@ -23,6 +23,7 @@ const BYTE_UNITS = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as c
 
 /** Bytes in units of 1,000: 1.5 MB. */
 export function bytes(n: number): string {
+  if (Math.abs(n) < 999.5) return `${whole.format(n)} B`;
   let value = n;
   let at = 0;
   while (Math.abs(value) >= 999.5 && at < BYTE_UNITS.length - 1) {
@@ -32,13 +33,14 @@ export function bytes(n: number): string {
   return new Intl.NumberFormat(LOCALE, {
     style: "unit",
     unit: BYTE_UNITS[at] ?? "byte",
-    unitDisplay: at === 0 ? "narrow" : "short",
+    unitDisplay: "short",
     maximumSignificantDigits: 3,
   }).format(value);
 }
 
 /** A duration of milliseconds: 850 µs, 12 ms, 3.4 s, 5 min 20 s, 2 h 5 min, 3 d 4 h. */
 export function duration(ms: number): string {
+  if (ms === 0) return "0 s";
   if (ms < 0) return `-${duration(-ms)}`;
   if (ms < 1) return `${decimal.format(ms * 1_000)} µs`;
   if (ms < 1_000) return `${decimal.format(ms)} ms`;

@@ -2,7 +2,7 @@
 
 import { request } from "./api";
 import { parse, type Fields } from "./json";
-import { href } from "./router.svelte";
+import { href } from "./path";
 
 export interface Row {
   id: string;

@@ -1,5 +1,7 @@
 /** The address bar: paths are pages, the query holds what a page shows. */
 
+import { withQuery } from "./path";
+
 class Router {
   path = $state(location.pathname);
   query = $state.raw(new URLSearchParams(location.search));
@@ -56,38 +58,6 @@ class Router {
 /** Whether a path is one of the console's, not of the server's documents. */
 function isPage(path: string): boolean {
   return !/^\/(v1|openapi\.json|metrics|healthz|readyz)(\/|$)/.test(path);
-}
-
-export function withQuery(path: string, query: URLSearchParams): string {
-  const text = query.toString();
-  return text === "" ? path : `${path}?${text}`;
-}
-
-/** Fills `:name` parts of a pattern from a path; null where it does not fit. */
-export function match(pattern: string, path: string): Record<string, string> | null {
-  const wanted = pattern.split("/").filter(Boolean);
-  const given = path.split("/").filter(Boolean);
-  if (wanted.length !== given.length) return null;
-  const found: Record<string, string> = {};
-  for (const [at, part] of wanted.entries()) {
-    const value = given[at] ?? "";
-    if (part.startsWith(":")) found[part.slice(1)] = decoded(value);
-    else if (part !== value) return null;
-  }
-  return found;
-}
-
-function decoded(part: string): string {
-  try {
-    return decodeURIComponent(part);
-  } catch {
-    return part;
-  }
-}
-
-/** A path of parts that may hold anything. */
-export function href(...parts: string[]): string {
-  return `/${parts.map(encodeURIComponent).join("/")}`;
 }
 
 export const router = new Router();

@@ -18,7 +18,7 @@ export interface Field {
 
 const LONG_TEXT = 200;
 
-/** The fields of an object's schema, in its order; whatever `data` has beyond them comes last. */
+/** The fields of an object's schema, those it requires first, and whatever `data` has beyond. */
 export function fieldsOf(schema: unknown, data: Fields = {}): Field[] {
   const root = isObject(schema) ? schema : {};
   const properties = isObject(root.properties) ? root.properties : {};
@@ -27,6 +27,8 @@ export function fieldsOf(schema: unknown, data: Fields = {}): Field[] {
   for (const name of [...required, ...Object.keys(data)]) {
     if (typeof name === "string" && !names.includes(name)) names.push(name);
   }
+  const isNeeded = (name: string) => Number(required.includes(name));
+  names.sort((a, b) => isNeeded(b) - isNeeded(a));
   return names.map((name) => {
     const field = fieldOf(name, properties[name], required.includes(name));
     // A value that no control but this one can show and keep.

@@ -10,8 +10,12 @@ function stored(): Theme {
 
 class Themes {
   choice = $state<Theme>(stored());
+  /** What is shown, whoever chose it. */
+  shown = $state<"light" | "dark">("light");
+  private readonly system = matchMedia("(prefers-color-scheme: dark)");
 
   constructor() {
+    this.system.addEventListener("change", () => this.show());
     this.show();
   }
 
@@ -25,6 +29,8 @@ class Themes {
   private show(): void {
     if (this.choice === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = this.choice;
+    const ofSystem = this.system.matches ? "dark" : "light";
+    this.shown = this.choice === "system" ? ofSystem : this.choice;
   }
 }
 

@@ -1,7 +1,7 @@
 /** Every page of the console, by path; each is loaded when it is opened. */
 
 import type { Component } from "svelte";
-import { match } from "../lib/router.svelte";
+import { match } from "../lib/path";
 
 // A page's component takes the parts of its path as properties.
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
