@@ -16,6 +16,9 @@ const QUIET = [
   "--disable-sync",
 ];
 
+/** How long a test waits for what should be there. */
+const ACT_MS_MAX = 10_000;
+
 export interface Browser {
   context: BrowserContext;
   close(): Promise<void>;
@@ -38,6 +41,7 @@ export async function startBrowser(): Promise<Browser> {
 /** A page that keeps every complaint: of the console, of scripts, of the network, of the CSP. */
 export async function openPage(context: BrowserContext): Promise<{ page: Page; wrong: string[] }> {
   const page = await context.newPage();
+  page.setDefaultTimeout(ACT_MS_MAX);
   const wrong: string[] = [];
   page.on("console", (message) => {
     if (message.type() === "error" || message.type() === "warning") {
