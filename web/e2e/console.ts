@@ -48,15 +48,22 @@ interface Items<T> {
   items: T[];
 }
 
+/** Asks until there is an item: what the demo's jobs make is not there at once. */
+async function firstOf<T>(server: Server, path: string): Promise<T> {
+  for (let patience = 60; patience > 0; patience--) {
+    const [item] = ((await call(server, "GET", path)) as Items<T>).items;
+    if (item !== undefined) return item;
+    await new Promise((later) => setTimeout(later, 500));
+  }
+  throw new Error(`nothing came of ${path}`);
+}
+
 /** Every page of the console, by the name of its screenshot. */
 export async function everyPage(server: Server): Promise<[name: string, path: string][]> {
-  const get = <T>(path: string) => call(server, "GET", path) as Promise<Items<T>>;
-  const ticket = "/v1/tenants/acme/records/ticket";
-  const [record] = (await get<{ id: string }>(`${ticket}?limit=1`)).items;
-  const [report] = (await get<{ id: string }>("/v1/tenants/acme/records/report?limit=1")).items;
-  const runs = await get<{ id: string; state: string }>("/v1/runs?tenant=acme&limit=50");
-  const [run] = runs.items;
-  if (!record || !report || !run) throw new Error("the demo has a ticket, a report and a run");
+  const records = "/v1/tenants/acme/records";
+  const record = await firstOf<{ id: string }>(server, `${records}/ticket?limit=1`);
+  const report = await firstOf<{ id: string }>(server, `${records}/report?limit=1`);
+  const run = await firstOf<{ id: string }>(server, "/v1/runs?tenant=acme&limit=1");
   return [
     ["overview", "/"],
     ["tenants", "/tenants"],

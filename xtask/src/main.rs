@@ -20,6 +20,7 @@ usage: cargo xtask COMMAND
   web            build the page of web/ into web/dist, where the next build embeds it
   demo [ARGS]    build everything in release and run `tenantry serve --demo ARGS`
   bench WHAT     measure a release build: `peers` beside PocketBase, `growth`, `jobs`, `archive` (--help tells more)
+  screenshots    write a picture of every page of the console into web/screenshots
   test           install what the tests need, then run every check and test";
 
 fn main() -> ExitCode {
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         ("web", true) => web::build(),
         ("bench", false) => bench::start(&rest),
         ("demo", _) => demo::start(&rest),
+        ("screenshots", true) => test::screenshots(),
         ("test", true) => return test::run_all(),
         ("help" | "--help" | "-h", true) => {
             println!("{USAGE}");

@@ -125,12 +125,32 @@ fn rust_tests(bench: &mut Bench) -> Result<()> {
 }
 
 fn browser_tests(bench: &mut Bench) -> Result<()> {
+    let mut command = in_browser(bench, &["run", "--silent", "e2e"])?;
+    run_counting(&mut command, Runner::Vitest, &mut bench.tally)
+}
+
+/// npm with what the browser tests need.
+fn in_browser(bench: &Bench, args: &[&str]) -> Result<Command> {
     // With the tests' own features of the dependencies: what they built is used again.
     run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
-    let mut command = program("npm", &place::web(), &["run", "--silent", "e2e"]);
+    let mut command = program("npm", &place::web(), args);
     command
         .env("PATH", &bench.path)
         .env("CHROMIUM", &bench.chromium)
         .env("TENANTRY_BIN", place::target()?.join("debug/tenantry"));
-    run_counting(&mut command, Runner::Vitest, &mut bench.tally)
+    Ok(command)
+}
+
+/// Writes a picture of every page of the console, in both themes and widths, into
+/// `web/screenshots`.
+pub fn screenshots() -> Result<()> {
+    let mut bench = Bench::default();
+    prepare(&mut bench)?;
+    web::build()?;
+    let folder = place::web().join("screenshots");
+    std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let args = ["run", "--silent", "e2e", "--", "e2e/pages.test.ts"];
+    run(in_browser(&bench, &args)?.env("SCREENSHOTS", &folder))?;
+    println!("{}", folder.display());
+    Ok(())
 }
