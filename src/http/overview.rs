@@ -63,6 +63,8 @@ pub struct ArchiveTotals {
     bytes: u64,
     /// Bytes of their JSON before it was compressed.
     json_bytes: u64,
+    /// Bytes of it as it is stored.
+    packed_bytes: u64,
     /// Since when the record is due that has been due for longest, RFC 3339.
     #[schema(required = true, format = DateTime)]
     oldest_due_at: Option<String>,
@@ -100,6 +102,7 @@ pub async fn show(app: Services, caller: ReqCaller, samples: web::Data<Samples>)
             records: archive.0,
             bytes: archive.1,
             json_bytes: totals.archived_json_bytes,
+            packed_bytes: totals.archived_packed_bytes,
             oldest_due_at: totals.oldest_due.map(|at| at.to_rfc3339()),
         },
         disk_bytes: standing.disk_bytes,

@@ -28,6 +28,8 @@ pub struct Totals {
     pub tiers: [(u64, u64); 2],
     /// Bytes of archived records' JSON before it was compressed.
     pub archived_json_bytes: u64,
+    /// Bytes of it as it is stored.
+    pub archived_packed_bytes: u64,
     /// Since when the record is due that is due for longest, and still hot.
     pub oldest_due: Option<Instant>,
 }
@@ -92,6 +94,7 @@ impl Archive {
                     }
                 }
                 totals.archived_json_bytes += count(Tree::Archive, Counted::Json).await?;
+                totals.archived_packed_bytes += count(Tree::Archive, Counted::Packed).await?;
                 if let Some(rule) = &entity.archive
                     && self.is_ready(entity).await?
                 {
