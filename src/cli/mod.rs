@@ -16,6 +16,7 @@ mod output;
 mod password;
 mod server;
 mod session;
+mod supervise;
 #[cfg(test)]
 mod testing;
 
