@@ -7,6 +7,7 @@ mod answer;
 pub mod app_file;
 pub mod archive;
 pub mod assets;
+mod at_once;
 pub mod auth;
 pub mod authenticate;
 pub mod batch;

@@ -15,7 +15,7 @@ use rustls::ServerConfig;
 use super::{
     Services,
     activity::Activity,
-    authenticate, compress, cors,
+    at_once, authenticate, compress, cors,
     events::Streams,
     headers,
     health::Lifecycle,
@@ -117,6 +117,7 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
             .wrap(from_fn(problem::shape))
             .wrap(from_fn(headers::add))
             .wrap(from_fn(unread::keep))
+            .wrap(from_fn(at_once::limit))
             .wrap(from_fn(observe::observe))
     };
     let request_timeout = Duration::from_millis(settings.request_timeout_ms);
@@ -133,7 +134,7 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
         .max_connection_rate(connections)
         .shutdown_timeout(settings.shutdown_grace_s)
         .disable_signals()
-        .on_connect(mark_local)
+        .on_connect(on_connect)
         .listen_uds(listeners.socket)?;
     if let Some(tcp) = listeners.tcp {
         server = match listeners.tls {
@@ -151,7 +152,8 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
 }
 
 /// Only the folder's owner can open the socket, so who comes by it is trusted.
-fn mark_local(connection: &dyn Any, data: &mut Extensions) {
+fn on_connect(connection: &dyn Any, data: &mut Extensions) {
+    at_once::begin(data);
     if connection.is::<UnixStream>() {
         data.insert(authenticate::LocalSocket);
     }

@@ -18,7 +18,7 @@ use rustls::{
 };
 use serde_json::json;
 
-use crate::server::{Server, command, ok};
+use crate::server::{Server, command, ok, problem};
 
 /// A certificate for this machine and its key, in a folder.
 struct Pair {
@@ -280,4 +280,48 @@ async fn an_expired_certificate_is_served_with_a_warning() {
     let server = pair.serve(&[]).await;
     let told = server.wait_for_log("the certificate expired at").await;
     assert!(told.contains("2021-01-01"), "{told}");
+}
+
+#[tokio::test]
+async fn one_connection_has_so_many_requests_under_way_and_no_more() {
+    const TICKETS: &str = "/v1/tenants/demo/records/ticket";
+    let pair = Pair::new(2100);
+    let server = pair.serve(&[]).await;
+    // From here on there is a connection that all of them share.
+    ok(server.get(TICKETS)).await;
+    let other = pair.client().build().unwrap();
+    let mut under_way = tokio::task::JoinSet::new();
+    for _ in 0..128 {
+        let never = futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>();
+        let post = server
+            .by_key(Method::POST, TICKETS)
+            .header("content-type", "application/json")
+            .body(reqwest::Body::wrap_stream(never));
+        under_way.spawn(post.send());
+    }
+    let all = "in_flight{route=\"/v1/tenants/{tenant}/records/{entity}\"} 128";
+    until("all are under way", async || {
+        let metrics = other.get(format!("{}/metrics", server.url)).send();
+        metrics.await.unwrap().text().await.unwrap().contains(all)
+    })
+    .await;
+    problem(server.get(TICKETS), 429, "too_many_requests").await;
+    let elsewhere = other.get(format!("{}{TICKETS}", server.url));
+    ok(elsewhere.bearer_auth(&server.key)).await;
+    under_way.abort_all();
+    until("those that ended count no more", async || {
+        server.get(TICKETS).send().await.unwrap().status() == 200
+    })
+    .await;
+}
+
+/// Asks until something is so.
+async fn until(what: &str, so: impl AsyncFn() -> bool) {
+    for _ in 0..1_000 {
+        if so().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("not so: {what}");
 }
