@@ -71,6 +71,13 @@ pub enum Command {
     /// The store: its size, its health
     #[command(subcommand)]
     Store(Store),
+    /// Look at everything that keeps the server from working well, and say what to do
+    #[command(
+        after_help = "Looks at the configuration, permissions, the port, the certificate, the disk and its syncs, \
+        the clock, open files, the store and the last backup. Exit status 1 where anything fails. \
+        `tenantry store check` reads every record besides."
+    )]
+    Doctor,
     /// Print a completion script for a shell
     Completions {
         /// The shell

@@ -9,6 +9,7 @@
 mod args;
 mod client;
 mod commands;
+mod doctor;
 mod import;
 mod logging;
 mod manual;
@@ -16,6 +17,7 @@ mod output;
 mod password;
 mod server;
 mod session;
+mod supervise;
 #[cfg(test)]
 mod testing;
 
@@ -109,6 +111,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode> {
         Command::Export(export) => commands::export::run(&context, &export)?,
         Command::App(app) => commands::app::run(&context, &app)?,
         Command::Store(store) => commands::store::run(&context, &store)?,
+        Command::Doctor => return doctor::run(&context),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "tenantry", &mut script);

@@ -12,15 +12,20 @@ use std::{
 
 use actix_web::rt::{System, spawn};
 use anyhow::{Context as _, Result, anyhow};
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::logging;
+use super::{logging, supervise};
 use crate::{
     app::App,
     base::{Lock, SystemClock, socket},
-    config::Config,
-    http::server::{Listeners, Stopper, start},
+    config::{Config, TlsFiles},
+    http::{
+        liveness::Liveness,
+        server::{Listeners, Running, Stopper, start},
+        tls::Certificates,
+    },
     jobs::{background::Background, engine::Engine},
     store::{self, CommitterOptions, DiskEngine, OpenStore, StoreOptions},
 };
@@ -47,11 +52,12 @@ pub fn serve_socket(config: &Config, listener: UnixListener) -> Result<Box<dyn I
     let thread = std::thread::spawn(move || {
         let listeners = Listeners {
             tcp: None,
+            tls: None,
             socket: listener,
         };
-        System::new().block_on(run(config, store, listeners, |stopper| {
+        System::new().block_on(run(config, store, listeners, |_, running| {
             // The other end waits for exactly this.
-            let _ = ready.send(stopper);
+            let _ = ready.send(running.stopper());
         }))
     });
     match started.recv() {
@@ -64,34 +70,52 @@ pub fn serve_socket(config: &Config, listener: UnixListener) -> Result<Box<dyn I
 }
 
 /// Serves on `config.server.listen` and on the data folder's socket until SIGTERM
-/// or SIGINT. `ready` is called with the bound address when requests are answered
-/// on both. The lock is held meanwhile.
-pub fn serve(config: &Config, lock: Lock, ready: Box<dyn FnOnce(SocketAddr) + Send>) -> Result<()> {
+/// or SIGINT; SIGHUP reads the certificate anew. `ready` is called with the URL when
+/// requests are answered on both. The lock is held meanwhile.
+pub fn serve(config: &Config, lock: Lock, ready: Box<dyn FnOnce(&str) + Send>) -> Result<()> {
     logging::start(&config.log)?;
+    let (certificates, tls) = match &config.tls.files {
+        Some(files) => {
+            let (certificates, tls) = tls(files)?;
+            (Some(certificates), Some(tls))
+        }
+        None => (None, None),
+    };
     let patience = Duration::from_millis(config.server.body_timeout_ms);
     let tcp = listen(config.server.listen, patience)?;
-    let address = tcp.local_addr()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{}", tcp.local_addr()?);
     let store = open(config)?;
     let listeners = Listeners {
         tcp: Some(tcp),
+        tls,
         socket: socket::bind(&config.data)
             .with_context(|| format!("cannot listen in {}", config.data.display()))?,
     };
     let data = config.data.clone();
     let served = System::new().block_on(async {
-        let (mut term, mut interrupt) = (
+        let (mut term, mut interrupt, hangup) = (
             signal(SignalKind::terminate())?,
             signal(SignalKind::interrupt())?,
+            signal(SignalKind::hangup())?,
         );
-        run(config.clone(), store, listeners, |stopper| {
-            tracing::info!(%address, data = %data.display(), "serving");
-            ready(address);
+        run(config.clone(), store, listeners, |app, running| {
+            tracing::info!(url, data = %data.display(), "serving");
+            ready(&url);
+            supervise::ready(&url);
+            let stopper = running.stopper();
+            spawn(supervise::watch(Liveness::new(
+                app.store.clone(),
+                running.pulse(),
+            )));
+            spawn(supervise::reload_at(hangup, certificates));
             spawn(async move {
                 tokio::select! {
                     _ = term.recv() => {}
                     _ = interrupt.recv() => {}
                 }
                 tracing::info!("stopping");
+                supervise::stopping();
                 stopper.stop().await;
             });
         })
@@ -103,12 +127,18 @@ pub fn serve(config: &Config, lock: Lock, ready: Box<dyn FnOnce(SocketAddr) + Se
     served
 }
 
+fn tls(files: &TlsFiles) -> Result<(Arc<Certificates>, ServerConfig)> {
+    let (certificates, certificate) = Certificates::load(files)?;
+    supervise::warn_of(&certificate);
+    Ok((certificates.clone(), certificates.settings()?))
+}
+
 /// Serves until stopped; `ready` is called when requests are answered.
 async fn run(
     config: Config,
     store: OpenStore,
     listeners: Listeners,
-    ready: impl FnOnce(Stopper),
+    ready: impl FnOnce(Arc<App>, &Running),
 ) -> Result<()> {
     let closing = store.clone();
     let app = App::build(config, store, Arc::new(SystemClock)).await;
@@ -129,7 +159,7 @@ async fn run(
         None => None,
     };
     let running = start(app.clone(), listeners)?;
-    ready(running.stopper());
+    ready(app, &running);
     let served = running.server.await;
     if let Some(jobs) = jobs {
         jobs.stop().await;

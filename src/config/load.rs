@@ -1,17 +1,14 @@
 //! Every key with its default and its bounds, in one place a section, and the
 //! rules between keys. `config.toml` says the same in sentences.
 
-use std::net::SocketAddr;
-
 use super::reader::Reader;
 use super::sources::{Sources, gather};
-use super::{Auth, Config, ConfigProblem, Cors, Jobs, Limits, Log, LogFormat, Server, StoreConfig};
+use super::{Auth, Config, ConfigProblem, Cors, Jobs, Limits, Log, LogFormat, StoreConfig, server};
 
 /// The engines that `[store] engine` can name.
 const ENGINES: [&str; 3] = ["auto", "sled", "fjall"];
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
-const DAY_MS: u64 = 86_400_000;
 
 impl Config {
     /// Reads all sources; either a configuration without a mistake or every mistake.
@@ -32,7 +29,8 @@ impl Config {
         let mut config = Self {
             file: sources.file.clone(),
             data: reader.path("data", "data", sources.file.as_deref()),
-            server: server(reader),
+            server: server::server(reader),
+            tls: server::tls(reader, sources.file.as_deref()),
             store: store(reader),
             limits: limits(reader),
             auth: auth(reader),
@@ -42,30 +40,13 @@ impl Config {
             settings: Vec::new(),
         };
         config.settings = reader.settings();
+        server::check(reader, &config);
         config
     }
 }
 
-fn cores() -> usize {
+pub(super) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
-fn server(r: &mut Reader) -> Server {
-    let listen = SocketAddr::from(([127, 0, 0, 1], 8080));
-    let workers = r.integer("server.workers", 0, 0..=1024);
-    Server {
-        listen: r.text_as(
-            "server.listen",
-            listen,
-            "an address and a port such as \"127.0.0.1:8080\"",
-        ),
-        workers: if workers == 0 { cores() } else { workers },
-        request_timeout_ms: r.integer("server.request_timeout_ms", 5_000, 100..=DAY_MS),
-        body_timeout_ms: r.integer("server.body_timeout_ms", 30_000, 100..=DAY_MS),
-        keep_alive_s: r.integer("server.keep_alive_s", 15, 1..=3_600),
-        shutdown_grace_s: r.integer("server.shutdown_grace_s", 20, 0..=3_600),
-        connections_max: r.integer("server.connections_max", 4_096, 1..=1_000_000),
-    }
 }
 
 fn store(r: &mut Reader) -> StoreConfig {

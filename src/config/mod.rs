@@ -7,6 +7,7 @@
 mod load;
 mod problem;
 mod reader;
+mod server;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ mod tests;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
 pub use problem::{ConfigProblem, Origin};
 pub use sources::{Flags, Sources};
 
@@ -33,6 +35,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The listener and its time limits.
     pub server: Server,
+    /// The certificate that the listener shows.
+    pub tls: Tls,
     /// The engine and its memory.
     pub store: StoreConfig,
     /// The sizes of everything that clients send or ask for.
@@ -65,6 +69,8 @@ pub struct Setting {
 pub struct Server {
     /// Where the server listens.
     pub listen: SocketAddr,
+    /// Whether that may be plain HTTP where other machines can reach it.
+    pub allow_plain_http: bool,
     /// Threads that answer requests; never 0 here (0 in the file means one for each core).
     pub workers: usize,
     /// A client's time to send a request's head.
@@ -77,6 +83,38 @@ pub struct Server {
     pub shutdown_grace_s: u64,
     /// Connections at once.
     pub connections_max: usize,
+    /// Proxies that are believed about their clients.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The header in which they tell.
+    pub proxy_header: ProxyHeader,
+}
+
+/// The header in which proxies tell whom they speak for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For`, with `X-Forwarded-Proto`.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
+}
+
+/// `[tls]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tls {
+    /// The files; none is plain HTTP.
+    pub files: Option<TlsFiles>,
+    /// How long browsers are told to come by TLS only; 0 tells them nothing.
+    pub hsts_max_age_s: u64,
+}
+
+/// A certificate and its key, both in PEM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, then those between it and the authority's own.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// `[store]`

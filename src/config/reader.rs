@@ -123,8 +123,21 @@ impl Reader {
         expected: &str,
         check: impl Fn(&str) -> bool,
     ) -> Vec<String> {
+        self.texts_or(key, &[], items_max, expected, check)
+    }
+
+    /// The same with a default that is not empty.
+    pub fn texts_or(
+        &mut self,
+        key: &'static str,
+        default: &[&str],
+        items_max: usize,
+        expected: &str,
+        check: impl Fn(&str) -> bool,
+    ) -> Vec<String> {
         let Some((value, origin)) = self.take(key) else {
-            return self.default(key, Vec::new());
+            let default = default.iter().map(|item| (*item).to_owned()).collect();
+            return self.default(key, default);
         };
         let items: Option<Vec<String>> = match &value {
             Raw::Texts(items) => Some(items.clone()),
@@ -167,6 +180,29 @@ impl Reader {
         };
         let path = std::path::absolute(&path).unwrap_or(path);
         self.stands(key, path, origin)
+    }
+
+    /// The path of a file, where one is given: empty is none. Relative as with [`Reader::path`].
+    pub fn optional_path(&mut self, key: &'static str, file: Option<&Path>) -> Option<PathBuf> {
+        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+        let Some((value, origin)) = self.take(key) else {
+            self.default(key, "");
+            return None;
+        };
+        let path = match &value {
+            Raw::Text(text) => folder.join(text),
+            Raw::Given(text) => PathBuf::from(text),
+            other => {
+                let message = format!("expected a file's path, found {}", describe(other));
+                return self.wrong(origin, key, message, None);
+            }
+        };
+        if matches!(&value, Raw::Text(text) if text.is_empty()) || path.as_os_str().is_empty() {
+            self.stands(key, "", origin);
+            return None;
+        }
+        let path = std::path::absolute(&path).unwrap_or(path);
+        Some(self.stands(key, path, origin))
     }
 
     /// Notes a problem between two settings; `key` is the one to change.

@@ -175,3 +175,70 @@ fn a_missing_file_is_a_problem() {
     let problems = Config::load(all).unwrap_err();
     assert!(problems[0].to_string().contains("no.toml: cannot be read"));
 }
+
+#[test]
+fn plain_http_to_other_machines_takes_a_word() {
+    let told = problems("[server]\nlisten = \"0.0.0.0:80\"\n", &[]);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let start = "config.toml:2: server.listen: 0.0.0.0:80 can be reached from other machines";
+    assert!(told[0].starts_with(start), "{told:?}");
+    assert!(
+        told[0].contains("server.allow_plain_http = true"),
+        "{told:?}"
+    );
+    for fine in [
+        "[server]\nlisten = \"[::1]:80\"\n",
+        "[server]\nlisten = \"[::ffff:127.0.0.2]:80\"\n",
+        "[server]\nlisten = \"0.0.0.0:80\"\nallow_plain_http = true\n",
+        "[server]\nlisten = \"[::]:443\"\n[tls]\ncertificate = \"a.pem\"\nkey = \"b.pem\"\n",
+    ] {
+        let (_dir, file) = written(fine);
+        Config::load(sources(&file, &[])).unwrap();
+    }
+}
+
+#[test]
+fn a_certificate_comes_with_its_key() {
+    let (dir, file) = written("[tls]\ncertificate = \"a.pem\"\n");
+    let env = [("TENANTRY_TLS__KEY", "/k/b.pem")];
+    let config = Config::load(sources(&file, &env)).unwrap();
+    let files = config.tls.files.unwrap();
+    assert_eq!(files.certificate, dir.path().join("a.pem"));
+    assert_eq!(files.key, Path::new("/k/b.pem"));
+
+    let alone = problems("[tls]\nkey = \"b.pem\"\n", &[]);
+    let told = "default: tls.certificate: expected a file's path beside tls.key, found none";
+    assert_eq!(alone, [told]);
+    let wrong = problems("[tls]\ncertificate = 1\nkey = [\"b.pem\"]\n", &[]);
+    assert_eq!(
+        wrong,
+        [
+            "config.toml:2: tls.certificate: expected a file's path, found the integer 1",
+            "config.toml:3: tls.key: expected a file's path, found a list",
+        ]
+    );
+    let (_dir, file) = written("[tls]\ncertificate = \"\"\n");
+    assert_eq!(Config::load(sources(&file, &[])).unwrap().tls.files, None);
+}
+
+#[test]
+fn proxies_are_addresses_and_networks() {
+    let (_dir, file) = written("[server]\ntrusted_proxies = [\"10.0.0.7\", \"2001:db8::/64\"]\n");
+    let named = Config::load(sources(&file, &[]))
+        .unwrap()
+        .server
+        .trusted_proxies;
+    let named: Vec<String> = named.iter().map(ToString::to_string).collect();
+    assert_eq!(named, ["10.0.0.7/32", "2001:db8::/64"]);
+    let wrong = problems(
+        "[server]\ntrusted_proxies = [\"proxy.local\", \"10.0.0.0/33\"]\n",
+        &[],
+    );
+    assert_eq!(wrong.len(), 2, "{wrong:?}");
+    assert!(wrong[0].contains("found \"proxy.local\""), "{wrong:?}");
+    let none = problems("[server]\nproxy_header = \"x-real-ip\"\n", &[]);
+    assert!(
+        none[0].contains("\"x-forwarded-for\" or \"forwarded\""),
+        "{none:?}"
+    );
+}

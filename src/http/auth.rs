@@ -12,8 +12,10 @@ use utoipa::ToSchema;
 
 use super::{
     Answer, Services,
-    authenticate::{COOKIE, ReqCaller, client_address, is_secure},
-    body, routes,
+    authenticate::{COOKIE, ReqCaller},
+    body,
+    client::Client,
+    routes,
 };
 use crate::service::{Caller, Scope};
 
@@ -75,7 +77,7 @@ pub struct Me {
 )]
 pub async fn login(app: Services, request: HttpRequest, payload: web::Payload) -> Answer {
     let wish: Login = body::json(&app, &request, payload).await?;
-    let address = client_address(&request);
+    let address = Client::of(&request).address_text();
     let session = app
         .auth
         .login(&wish.email, &wish.password, &address)
@@ -97,7 +99,7 @@ fn cookie(request: &HttpRequest, value: String, age: Duration) -> Cookie<'static
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)
-        .secure(is_secure(request))
+        .secure(Client::of(request).secure)
         .max_age(age)
         .finish()
 }

@@ -1,21 +1,18 @@
 //! Who asks, and whether the route is for them: a middleware finds the caller of
 //! each request and holds it against the table of permissions.
 
-use std::{
-    future::{Ready, ready},
-    net::IpAddr,
-};
+use std::future::{Ready, ready};
 
 use actix_web::{
     Error, FromRequest, HttpMessage, HttpRequest, ResponseError,
     body::{EitherBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
-    http::{Method, Uri, header},
+    http::{Method, Uri, header, uri::Authority},
     middleware::Next,
 };
 
 use super::{
-    Services, observe, permissions,
+    Services, client, observe, permissions,
     problem::{self, Problem},
 };
 use crate::service::{self, Caller, Code, unauthenticated};
@@ -116,7 +113,7 @@ fn admit(request: &ServiceRequest, caller: &Caller) -> service::Result<()> {
         return Err(unlisted(request.method(), &pattern));
     };
     let tenant = tenant_in(&pattern, path);
-    let loopback = is_local(request.request());
+    let loopback = client::is_local(request.request());
     permissions::check(need, caller, tenant, loopback)
 }
 
@@ -145,44 +142,13 @@ fn from_own_page(request: &HttpRequest) -> bool {
         Some(origin) => {
             let origin = origin.parse::<Uri>().ok();
             let from = origin.as_ref().and_then(Uri::authority);
-            let to = text(&header::HOST);
+            // HTTP/2 has it in the request's own address instead.
+            let to =
+                text(&header::HOST).or_else(|| request.uri().authority().map(Authority::as_str));
             from.is_some_and(|from| to.is_some_and(|to| from.as_str().eq_ignore_ascii_case(to)))
         }
         None => text(&header::HeaderName::from_static("sec-fetch-site")) == Some("same-origin"),
     }
-}
-
-/// Whether the request comes from a program on this machine, and not through a
-/// proxy on it.
-fn is_local(request: &HttpRequest) -> bool {
-    let forwarded = [header::FORWARDED, header::X_FORWARDED_FOR]
-        .iter()
-        .any(|name| request.headers().contains_key(name));
-    let peer = request.peer_addr();
-    peer.is_some_and(|peer| peer.ip().to_canonical().is_loopback()) && !forwarded
-}
-
-/// The client's address: the connection's, or what a proxy on this machine adds
-/// last to `X-Forwarded-For`.
-pub fn client_address(request: &HttpRequest) -> String {
-    let Some(peer) = request.peer_addr() else {
-        return "local".into();
-    };
-    let peer = peer.ip().to_canonical();
-    let told = request.headers().get_all(header::X_FORWARDED_FOR).last();
-    let told = told.and_then(|value| value.to_str().ok()?.rsplit(',').next());
-    let told = told.and_then(|text| text.trim().parse::<IpAddr>().ok());
-    match told {
-        Some(client) if peer.is_loopback() => client.to_string(),
-        _ => peer.to_string(),
-    }
-}
-
-/// Whether the client reached us over TLS, as a proxy on this machine says.
-pub fn is_secure(request: &HttpRequest) -> bool {
-    let peer = request.peer_addr().map(|peer| peer.ip().to_canonical());
-    let proto = request.headers().get(header::X_FORWARDED_PROTO);
-    peer.is_some_and(|ip| ip.is_loopback()) && proto.is_some_and(|proto| proto == "https")
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use super::{
     Services,
     activity::Activity,
     authenticate::{ReqCaller, tenant_in},
+    client::Client,
     metrics::Metrics,
     problem::Problem,
     samples::Samples,
@@ -114,6 +115,7 @@ async fn answer<B: MessageBody + 'static>(
         route,
         tenant,
         caller,
+        client = Client::of(response.request()).address_text(),
         status,
         duration_ms = (took.as_micros() as f64) / 1000.0,
         "answered"

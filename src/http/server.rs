@@ -10,14 +10,16 @@ use actix_web::{
     rt::net::UnixStream,
     web,
 };
+use rustls::ServerConfig;
 
 use super::{
     Services,
     activity::Activity,
-    authenticate, compress, cors,
+    at_once, authenticate, compress, cors,
     events::Streams,
     headers,
     health::Lifecycle,
+    liveness::Pulse,
     metrics::Metrics,
     observe, permissions,
     problem::{self, Allowed},
@@ -31,6 +33,8 @@ use crate::app::App;
 pub struct Listeners {
     /// For everybody; a command that serves itself has none.
     pub tcp: Option<TcpListener>,
+    /// What that one speaks TLS with; none is plain HTTP.
+    pub tls: Option<ServerConfig>,
     /// For the folder's owner.
     pub socket: UnixListener,
 }
@@ -41,9 +45,15 @@ pub struct Running {
     pub server: Server,
     handle: ServerHandle,
     lifecycle: web::Data<Lifecycle>,
+    pulse: Arc<Pulse>,
 }
 
 impl Running {
+    /// What shows whether the workers' event loops turn.
+    pub fn pulse(&self) -> Arc<Pulse> {
+        self.pulse.clone()
+    }
+
     /// What stops the server from elsewhere.
     pub fn stopper(&self) -> Stopper {
         Stopper {
@@ -82,8 +92,11 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
     let streams = web::Data::new(Streams::default());
     let sampling = samples::keep(services.clone(), samples.clone(), lifecycle.stopping());
     actix_web::rt::spawn(sampling);
-    let shared = lifecycle.clone();
+    let pulse = Arc::new(Pulse::default());
+    let (shared, beating) = (lifecycle.clone(), pulse.clone());
     let factory = move || {
+        // Each worker calls this on its own event loop.
+        beating.add_this_loop();
         ActixApp::new()
             .app_data(services.clone())
             .app_data(shared.clone())
@@ -104,31 +117,43 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
             .wrap(from_fn(problem::shape))
             .wrap(from_fn(headers::add))
             .wrap(from_fn(unread::keep))
+            .wrap(from_fn(at_once::limit))
             .wrap(from_fn(observe::observe))
     };
+    let request_timeout = Duration::from_millis(settings.request_timeout_ms);
+    let connections = (settings.connections_max / settings.workers).max(1);
     let mut server = HttpServer::new(factory)
         .workers(settings.workers)
         .tcp_nodelay(true)
         .keep_alive(Duration::from_secs(settings.keep_alive_s))
-        .client_request_timeout(Duration::from_millis(settings.request_timeout_ms))
-        .max_connections((settings.connections_max / settings.workers).max(1))
+        .client_request_timeout(request_timeout)
+        .tls_handshake_timeout(request_timeout)
+        .max_connections(connections)
+        // A handshake is one of the connections: no fewer of them, or those that
+        // stall would hold up everybody else's.
+        .max_connection_rate(connections)
         .shutdown_timeout(settings.shutdown_grace_s)
         .disable_signals()
-        .on_connect(mark_local)
+        .on_connect(on_connect)
         .listen_uds(listeners.socket)?;
     if let Some(tcp) = listeners.tcp {
-        server = server.listen(tcp)?;
+        server = match listeners.tls {
+            Some(tls) => server.listen_rustls_0_23(tcp, tls)?,
+            None => server.listen(tcp)?,
+        };
     }
     let server = server.run();
     Ok(Running {
         handle: server.handle(),
         server,
         lifecycle,
+        pulse,
     })
 }
 
 /// Only the folder's owner can open the socket, so who comes by it is trusted.
-fn mark_local(connection: &dyn Any, data: &mut Extensions) {
+fn on_connect(connection: &dyn Any, data: &mut Extensions) {
+    at_once::begin(data);
     if connection.is::<UnixStream>() {
         data.insert(authenticate::LocalSocket);
     }

@@ -34,11 +34,8 @@ async fn every_answer_has_an_id_and_the_log_knows_it() {
     let odd = server.get("/healthz").header("x-request-id", "a b\tc");
     let odd = odd.send().await.unwrap();
     assert_ne!(odd.headers()["x-request-id"], "a b\tc");
-    let line = server
-        .log()
-        .into_iter()
-        .find(|line| line.contains("mine-1"));
-    let line: serde_json::Value = serde_json::from_str(&line.expect("a line")).unwrap();
+    let line = server.wait_for_log("mine-1").await;
+    let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(line["span"]["request_id"], "mine-1");
     assert_eq!(line["route"], "/v1/tenants/{tenant}/records/{entity}");
     assert_eq!(line["tenant"], "demo");

@@ -97,7 +97,7 @@ impl Server {
         let log = self.log.clone();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
-                if let Some(at) = line.find("listening on http://") {
+                if let Some(at) = line.find("listening on http") {
                     let _ = ready.send(line[at + 13..].trim().to_owned());
                 }
                 log.lock().unwrap().push(line);
@@ -134,6 +134,18 @@ impl Server {
     /// Everything that the server logged.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// The first line of the log with this in it, once it is there.
+    pub async fn wait_for_log(&self, part: &str) -> String {
+        let until = std::time::Instant::now() + PATIENCE;
+        while std::time::Instant::now() < until {
+            if let Some(line) = self.log().into_iter().find(|line| line.contains(part)) {
+                return line;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{part:?} was not logged: {:#?}", self.log());
     }
 
     /// A request without credentials.

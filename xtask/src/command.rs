@@ -32,6 +32,16 @@ pub fn run(command: &mut Command) -> Result<()> {
     ended_well(command, status)
 }
 
+/// Runs to the end and gives what it printed; its errors go where ours go.
+pub fn output(command: &mut Command) -> Result<String> {
+    let done = command
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(|e| format!("`{}`: {e}", words(command)))?;
+    ended_well(command, done.status)?;
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}
+
 /// Runs a test runner, passes its lines on and adds up the counts it prints.
 /// The counts are kept also where it fails.
 pub fn run_counting(command: &mut Command, runner: Runner, tally: &mut Tally) -> Result<()> {

@@ -3,6 +3,8 @@
 mod bench;
 mod command;
 mod demo;
+mod dist;
+mod notices;
 mod place;
 mod tally;
 mod test;
@@ -20,6 +22,7 @@ usage: cargo xtask COMMAND
   web            build the page of web/ into web/dist, where the next build embeds it
   demo [ARGS]    build everything in release and run `tenantry serve --demo ARGS`
   bench WHAT     measure a release build: `peers` beside PocketBase, `growth`, `jobs`, `archive` (--help tells more)
+  dist           build target/dist: the stripped binary, what belongs beside it, an archive, its checksum
   screenshots    write a picture of every page of the console into web/screenshots
   test           install what the tests need, then run every check and test";
 
@@ -30,6 +33,7 @@ fn main() -> ExitCode {
     let done = match (command.as_str(), rest.is_empty()) {
         ("web", true) => web::build(),
         ("bench", false) => bench::start(&rest),
+        ("dist", true) => dist::build(),
         ("demo", _) => demo::start(&rest),
         ("screenshots", true) => test::screenshots(),
         ("test", true) => return test::run_all(),

@@ -21,11 +21,12 @@ struct Bench {
 
 type Step = (&'static str, fn(&mut Bench) -> Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("tools", prepare),
     ("format", |_| run(&mut cargo(&["fmt", "--all", "--check"]))),
     ("clippy", clippy),
     ("licences", licences),
+    ("unit file", unit_file),
     ("web build", |_| web::build()),
     ("web check", |_| web::npm(&["run", "--silent", "check"])),
     ("web tests", web_tests),
@@ -90,15 +91,47 @@ fn clippy(_: &mut Bench) -> Result<()> {
     ]))
 }
 
-/// Advisories are left out: they change by the day, and these tests should not.
+/// Advisories change by the day, and these tests should not: they are told, where the
+/// database can be reached, and fail nothing.
 fn licences(_: &mut Bench) -> Result<()> {
-    if tools::find("cargo-deny").is_none() {
-        println!("skipped: cargo-deny is not installed (`cargo install cargo-deny --locked`)");
+    if !tools::find_cargo_deny()? {
         return Ok(());
     }
     run(&mut cargo(&[
         "deny", "check", "bans", "licenses", "sources",
-    ]))
+    ]))?;
+    let advisories = run(&mut cargo(&["deny", "check", "advisories"]));
+    if let Err(why) = advisories {
+        println!("advisories: {why}; look above, it is no failure of this test");
+    }
+    Ok(())
+}
+
+/// What systemd says of the unit.
+fn unit_file(_: &mut Bench) -> Result<()> {
+    if tools::find("systemd-analyze").is_none() {
+        println!("skipped: systemd-analyze is not installed (Debian: package systemd)");
+        return Ok(());
+    }
+    // `verify` looks for the program where the unit has it installed.
+    let folder = place::target()?.join("unit");
+    std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let (unit, copy) = ("systemd/tenantry.service", folder.join("tenantry.service"));
+    let text = std::fs::read_to_string(place::root().join(unit)).map_err(|e| e.to_string())?;
+    let text = text.replace("/usr/local/bin/tenantry", "/bin/true");
+    std::fs::write(&copy, text).map_err(|e| e.to_string())?;
+    let copy = copy.to_string_lossy();
+    let analyze = |args: &[&str]| program("systemd-analyze", place::root(), args);
+    run(&mut analyze(&["verify", "--man=no", &copy]))?;
+    // Ten times the exposure, which may be 2.0 at most.
+    let security = [
+        "security",
+        "--offline=true",
+        "--no-pager",
+        "--threshold=20",
+        unit,
+    ];
+    run(&mut analyze(&security))
 }
 
 fn web_tests(bench: &mut Bench) -> Result<()> {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use crate::Result;
-use crate::command::{program, run};
+use crate::command::{cargo, program, run};
 use crate::place;
 
 const NODE_MIN: (u32, u32) = (20, 19);
@@ -56,6 +56,24 @@ pub fn need_chromium() -> Result<PathBuf> {
         )
     })?;
     find("chromium").ok_or_else(|| "the package chromium brought no chromium".to_owned())
+}
+
+/// Whether cargo-deny is there. It takes minutes to build, so that only CI installs it
+/// where it is missing.
+pub fn find_cargo_deny() -> Result<bool> {
+    if find("cargo-deny").is_some() {
+        return Ok(true);
+    }
+    let args = ["install", "--quiet", "--locked", "cargo-deny"];
+    if !is_strict() {
+        println!(
+            "skipped: cargo-deny is not installed (`cargo {}`)",
+            args.join(" ")
+        );
+        return Ok(false);
+    }
+    run(&mut cargo(&args))?;
+    Ok(true)
 }
 
 /// The folder of `promtool`, or `None` where it is to be had nowhere. Debian's

@@ -5,7 +5,6 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
@@ -47,16 +46,17 @@ pub fn run(context: &Context, listen: Option<String>) -> Result<()> {
     let lock = serve::lock(&config)?;
     folder.clear()?;
     let (data, out) = (config.data.clone(), context.out);
-    let ready = move |address: SocketAddr| {
+    let ready = move |url: &str| {
+        let url = url.to_owned();
         // On a thread of its own: what it asks is answered by whoever called this.
         std::thread::spawn(move || {
             let told = fill(&data).and_then(|filled| {
                 let result = json!({
-                    "url": format!("http://{address}"),
+                    "url": url,
                     "operator": {"email": EMAIL, "password": filled.password},
                     "keys": filled.keys.iter().map(|(t, k)| json!({"tenant": t, "key": k})).collect::<Vec<_>>(),
                 });
-                out.result(&result, || filled.text(address))
+                out.result(&result, || filled.text(&url))
             });
             if let Err(error) = told {
                 note(format_args!("the demo's data could not be made: {error:#}"));
@@ -73,9 +73,9 @@ struct Filled {
 }
 
 impl Filled {
-    fn text(&self, address: SocketAddr) -> String {
+    fn text(&self, url: &str) -> String {
         let mut text = format!(
-            "address   http://{address}\noperator  {EMAIL}\npassword  {}\n",
+            "address   {url}\noperator  {EMAIL}\npassword  {}\n",
             self.password
         );
         for (tenant, key) in &self.keys {

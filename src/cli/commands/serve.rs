@@ -29,7 +29,7 @@ pub fn run(context: &Context, serve: Serve) -> Result<()> {
         );
     }
     let lock = lock(&config)?;
-    let ready = |address| note(format_args!("listening on http://{address}"));
+    let ready = |url: &str| note(format_args!("listening on {url}"));
     server::serve(&config, lock, Box::new(ready))
 }
 
