@@ -74,24 +74,26 @@ pub async fn list(
 ) -> Answer {
     let (tenant, entity) = path.into_inner();
     let access = app.tenants.access(&caller.0, &tenant, Scope::Read).await?;
-    let wanted = list_request(&app, request.query_string())?;
+    let limits = &app.config.limits;
+    let (usual, most) = (limits.page_items_default, limits.page_items_max);
+    let wanted = list_request(request.query_string(), usual, most)?;
     let page = app.records.list(&access, &entity, &wanted).await?;
     Ok(HttpResponse::Ok()
         .content_type("application/json")
         .body(page))
 }
 
-fn list_request(app: &Services, query: &str) -> Result<ListRequest, Problem> {
-    let limits = &app.config.limits;
+/// The parameters of a list as a query string has them; the numbers are those of
+/// records on a page.
+pub(crate) fn list_request(
+    query: &str,
+    items_default: usize,
+    items_max: usize,
+) -> Result<ListRequest, Problem> {
     let pairs = web::Query::<Vec<(String, String)>>::from_query(query).map_err(|error| {
         Problem::bad_request(format!("The query string is not understood: {error}."))
     })?;
-    ListRequest::from_pairs(
-        pairs.into_inner(),
-        limits.page_items_default,
-        limits.page_items_max,
-    )
-    .map_err(|problem| {
+    ListRequest::from_pairs(pairs.into_inner(), items_default, items_max).map_err(|problem| {
         Problem::bad_request(format!("The list is not understood: {}.", problem.detail))
     })
 }
