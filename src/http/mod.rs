@@ -14,6 +14,7 @@ pub mod body;
 pub mod compress;
 mod conditions;
 pub mod config;
+pub mod connections;
 pub mod cors;
 pub mod events;
 pub mod headers;

@@ -55,7 +55,7 @@ type RecordPath = web::Path<(String, String, String)>;
         ("tenant" = String, Path, description = "The tenant's slug"),
         ("entity" = String, Path, description = "A declared entity"),
         ("order" = Option<String>, Query, description = "A field, with - before it for the greatest first"),
-        ("limit" = Option<u32>, Query, description = "Records of a page: 50 unless said, at most 500"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "Records of a page: 50 unless said, at most 500"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
         ("tier" = Option<String>, Query, description = "hot (unless said), archive or all"),
         ("count" = Option<bool>, Query, description = "Adds the number of all matching records"),

@@ -1,20 +1,21 @@
 //! The HTTP server: one actix-web server on the TCP address and on the data
 //! folder's Unix socket.
 
-use std::{any::Any, io, net::TcpListener, os::unix::net::UnixListener, sync::Arc, time::Duration};
+use std::{io, net::TcpListener, os::unix::net::UnixListener, sync::Arc, time::Duration};
 
 use actix_web::{
     App as ActixApp, HttpServer,
-    dev::{Extensions, Server, ServerHandle},
+    dev::{Server, ServerHandle},
     middleware::{Compress, Condition, from_fn},
-    rt::net::UnixStream,
     web,
 };
 
 use super::{
     Services,
     activity::Activity,
-    authenticate, compress, cors,
+    authenticate, compress,
+    connections::Connections,
+    cors,
     events::Streams,
     headers,
     health::Lifecycle,
@@ -106,6 +107,10 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
             .wrap(from_fn(unread::keep))
             .wrap(from_fn(observe::observe))
     };
+    let connections = Connections::new(
+        settings.connections_per_address_max,
+        Duration::from_millis(settings.body_timeout_ms),
+    );
     let mut server = HttpServer::new(factory)
         .workers(settings.workers)
         .tcp_nodelay(true)
@@ -114,7 +119,7 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
         .max_connections((settings.connections_max / settings.workers).max(1))
         .shutdown_timeout(settings.shutdown_grace_s)
         .disable_signals()
-        .on_connect(mark_local)
+        .on_connect(move |connection, data| connections.opened(connection, data))
         .listen_uds(listeners.socket)?;
     if let Some(tcp) = listeners.tcp {
         server = server.listen(tcp)?;
@@ -125,11 +130,4 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
         server,
         lifecycle,
     })
-}
-
-/// Only the folder's owner can open the socket, so who comes by it is trusted.
-fn mark_local(connection: &dyn Any, data: &mut Extensions) {
-    if connection.is::<UnixStream>() {
-        data.insert(authenticate::LocalSocket);
-    }
 }

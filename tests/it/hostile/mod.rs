@@ -2,6 +2,7 @@
 //! never fails or panics, and the store is whole after it.
 
 mod bodies;
+mod flood;
 mod paths;
 mod raw;
 mod strings;
