@@ -37,7 +37,10 @@ pub fn start(args: &[String]) -> Result<()> {
     let mut first = vec![("--exclude-path", ENDLESS)];
     first.extend(SIGNING_OUT.map(|path| ("--exclude-path", path)));
     let most = tried("coverage,fuzzing,stateful", &first);
-    let rest = tried("coverage", &SIGNING_OUT.map(|path| ("--include-path", path)));
+    let rest = tried(
+        "coverage",
+        &SIGNING_OUT.map(|path| ("--include-path", path)),
+    );
     server.finish()?;
     most.and(rest)
 }

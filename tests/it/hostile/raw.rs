@@ -36,7 +36,8 @@ impl Wire {
         }
     }
 
-    /// A request with a bearer token and a body; the target is sent as it is.
+    /// A request with a bearer token, where there is one, and a body; the target is
+    /// sent as it is.
     pub fn send(
         &mut self,
         token: &str,
@@ -46,7 +47,10 @@ impl Wire {
         body: &[u8],
     ) -> Answer {
         let mut bytes = [method.as_bytes(), b" ", target, b" HTTP/1.1\r\n"].concat();
-        let mut head = format!("host: x\r\nauthorization: Bearer {token}\r\n");
+        let mut head = "host: x\r\n".to_owned();
+        if !token.is_empty() {
+            head += &format!("authorization: Bearer {token}\r\n");
+        }
         if let Some(kind) = kind {
             head += &format!("content-type: {kind}\r\n");
         }

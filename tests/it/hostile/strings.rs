@@ -230,6 +230,9 @@ async fn in_headers_and_sign_ins_they_are_refused_in_words() {
                 answer.judge(&what);
             }
         }
+        if text.is_empty() {
+            continue;
+        }
         let credentials = wire.send(text, "GET", NOTES.as_bytes(), None, b"");
         assert!([400, 401].contains(&credentials.status), "{text:?}");
     }
