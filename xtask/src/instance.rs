@@ -29,7 +29,8 @@ pub struct Instance {
 impl Instance {
     /// Builds, makes a store in a folder of this name below `target/tried`, and serves it.
     pub fn start(name: &str) -> Result<Self> {
-        run(&mut cargo(&["build", "--package", "tenantry"]))?;
+        // With the tests' own features of the dependencies: what they built is used again.
+        run(&mut cargo(&["build", "--workspace", "--all-targets"]))?;
         let folder = place::target()?.join("tried").join(name);
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;

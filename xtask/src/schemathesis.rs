@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::Result;
 use crate::command::{program, run};
-use crate::instance::Instance;
+use crate::instance::{Instance, exchange};
 use crate::{place, tools};
 
 /// The release on PyPI, so that a run can be had again.
@@ -16,10 +16,20 @@ const SIGNING_OUT: [&str; 2] = ["/v1/auth/logout", "/v1/operators/{email}"];
 /// Streams for as long as one listens.
 const ENDLESS: &str = "/v1/events";
 
+/// An entity that takes any object, so that writes come through.
+const APP: &str = "\
+[entity.note.schema]
+properties.text = { type = \"string\" }
+[[entity.note.index]]
+name = \"by_text\"
+fields = [\"text\"]
+";
+
 /// `cargo xtask schemathesis [ARGS]`
 pub fn start(args: &[String]) -> Result<()> {
     let schemathesis = need_schemathesis()?;
     let server = Instance::start("schemathesis")?;
+    apply(&server)?;
     let config = place::root().join("xtask/schemathesis.toml");
     let document = format!("http://{}/openapi.json", server.address);
     let credentials = format!("Authorization: Bearer {}", server.token);
@@ -43,6 +53,19 @@ pub fn start(args: &[String]) -> Result<()> {
     );
     server.finish()?;
     most.and(rest)
+}
+
+fn apply(server: &Instance) -> Result<()> {
+    let request = format!(
+        "PUT /v1/app HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {}\r\ncontent-type: text/toml\r\ncontent-length: {}\r\n\r\n{APP}",
+        server.token,
+        APP.len()
+    );
+    let answer = exchange(&server.address, &request)?;
+    match answer.starts_with("HTTP/1.1 200") {
+        true => Ok(()),
+        false => Err(format!("the app file is refused: {answer}")),
+    }
 }
 
 /// The program, in an environment of its own below `target/`.
