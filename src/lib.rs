@@ -21,3 +21,7 @@ pub mod app; // 6
 pub mod http; // 7
 
 pub mod cli; // 8
+
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing; // 9

@@ -83,6 +83,8 @@ pub struct Server {
     pub shutdown_grace_s: u64,
     /// Connections at once.
     pub connections_max: usize,
+    /// Connections at once from one address; 0 means no limit.
+    pub connections_per_address_max: usize,
     /// Proxies that are believed about their clients.
     pub trusted_proxies: Vec<IpNet>,
     /// The header in which they tell.

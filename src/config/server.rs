@@ -30,6 +30,11 @@ pub(super) fn server(r: &mut Reader) -> Server {
         keep_alive_s: r.integer("server.keep_alive_s", 15, 1..=3_600),
         shutdown_grace_s: r.integer("server.shutdown_grace_s", 20, 0..=3_600),
         connections_max: r.integer("server.connections_max", 4_096, 1..=1_000_000),
+        connections_per_address_max: r.integer(
+            "server.connections_per_address_max",
+            256,
+            0..=1_000_000,
+        ),
         trusted_proxies: proxies(r),
         proxy_header: r.parsed(
             "server.proxy_header",

@@ -42,7 +42,8 @@ impl From<serde_json::Error> for JsonProblem {
         Self {
             message: text.strip_suffix(&place).unwrap_or(&text).to_owned(),
             line: error.line(),
-            column: error.column(),
+            // A mistake right behind a line's end is told as standing at 0.
+            column: error.column().max(error.line().min(1)),
         }
     }
 }
@@ -217,6 +218,7 @@ mod tests {
             assert!(parse_strict(bad.as_bytes()).is_err(), "{bad}");
         }
         assert!(parse_strict(b"\"\xff\"").is_err());
+        assert!(problem("\"a\n\"").ends_with("(line 2, column 1)"));
         assert!(parse_object(b"[1]").is_err());
     }
 

@@ -101,7 +101,8 @@ impl TenantChange {
         let mut problems = self.problems();
         let mut changed = tenant.clone();
         if let Some(name) = &self.name {
-            name.trim().clone_into(&mut changed.name);
+            // Exactly as it was given: who looks for a name looks for that one.
+            changed.name.clone_from(name);
         }
         if let Some(timezone) = &self.timezone {
             changed.timezone.clone_from(timezone);
@@ -198,8 +199,9 @@ impl TenantChange {
             }
         };
         if let Some(name) = &self.name {
-            let chars = name.trim().chars().count();
-            let fits = (1..=NAME_CHARS_MAX).contains(&chars) && !name.chars().any(char::is_control);
+            let fits = !name.trim().is_empty()
+                && name.chars().count() <= NAME_CHARS_MAX
+                && !name.chars().any(char::is_control);
             check(
                 "/name",
                 fits,

@@ -107,6 +107,12 @@ pub(super) async fn read(
 ) -> Result<AppFile, Problem> {
     body::require_type(request, TOML)?;
     let bytes = body::read(app, request, payload).await?;
+    // An app file may declare nothing, but one that was forgotten must not be taken for it.
+    if bytes.is_empty() {
+        return Err(Problem::bad_request(
+            "The body is empty; send the whole app file.",
+        ));
+    }
     let text = std::str::from_utf8(&bytes).map_err(|error| {
         Problem::bad_request(format!(
             "The app file is not UTF-8 after {} bytes.",

@@ -103,6 +103,7 @@ pub struct ReceiptList {
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
     /// How many: 50 unless said, at most 500.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

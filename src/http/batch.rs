@@ -25,7 +25,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 #[serde(deny_unknown_fields)]
 struct Batch<'a> {
     #[serde(borrow)]
-    operations: Vec<Step<'a>>,
+    operations: Vec<&'a RawValue>,
 }
 
 /// One operation as the client writes it. Its data stays as it was written.
@@ -89,12 +89,9 @@ pub async fn batch(
 }
 
 fn operations(body: &[u8], max: usize) -> Result<Vec<Operation>, Problem> {
-    let batch: Batch<'_> = serde_json::from_slice(body).map_err(|error| {
-        let detail = format!("The batch is not understood: {error}.");
-        let error = Error::new(Code::InvalidJson, detail)
-            .with("line", error.line())
-            .with("column", error.column());
-        Problem(error)
+    let batch: Batch<'_> = object(body).map_err(|detail| {
+        let detail = format!("The batch is not understood: {detail}.");
+        Problem(Error::new(Code::InvalidJson, detail))
     })?;
     if batch.operations.is_empty() || batch.operations.len() > max {
         return Err(Problem::bad_request(format!(
@@ -105,12 +102,22 @@ fn operations(body: &[u8], max: usize) -> Result<Vec<Operation>, Problem> {
     let steps = batch.operations.into_iter().enumerate();
     steps
         .map(|(number, step)| {
-            operation(step).map_err(|detail| {
-                let error = Error::new(Code::BadRequest, detail);
-                Problem(error.with("operation", number))
-            })
+            let refuse = |code, detail| Problem(Error::new(code, detail).with("operation", number));
+            let step: Step<'_> = object(step.get().as_bytes()).map_err(|detail| {
+                let detail = format!("The operation is not understood: {detail}.");
+                refuse(Code::InvalidJson, detail)
+            })?;
+            operation(step).map_err(|detail| refuse(Code::BadRequest, detail))
         })
         .collect()
+}
+
+/// An object as a value of a known shape; the shape alone would take a list for one.
+fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, String> {
+    match json.trim_ascii_start().first() {
+        Some(b'{') => serde_json::from_slice(json).map_err(|error| error.to_string()),
+        _ => Err("expected a JSON object".to_owned()),
+    }
 }
 
 fn operation(step: Step<'_>) -> Result<Operation, String> {

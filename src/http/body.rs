@@ -7,7 +7,10 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 
 use super::{Services, problem::Problem};
-use crate::service::{Code, Error};
+use crate::{
+    domain::record::parse_object,
+    service::{Code, Error},
+};
 
 /// A client that is slower than this on the average is given up, or it could hold
 /// a connection for years with a byte now and then.
@@ -125,11 +128,13 @@ pub async fn json<T: serde::de::DeserializeOwned>(
 ) -> Result<T, Problem> {
     require_type(request, &["application/json"])?;
     let body = read(app, request, payload).await?;
-    serde_json::from_slice(&body).map_err(|error| {
-        let detail = format!("The body is not understood: {error}.");
-        let problem = Error::new(Code::InvalidJson, detail)
-            .with("line", error.line())
-            .with("column", error.column());
-        Problem(problem)
-    })
+    // The shape alone would take a list for an object, and a key of a map twice.
+    parse_object(&body).map_err(|error| invalid(&error, error.line, error.column))?;
+    serde_json::from_slice(&body).map_err(|error| invalid(&error, error.line(), error.column()))
+}
+
+fn invalid(error: &dyn std::fmt::Display, line: usize, column: usize) -> Problem {
+    let detail = format!("The body is not understood: {error}.");
+    let error = Error::new(Code::InvalidJson, detail);
+    Problem(error.with("line", line).with("column", column))
 }

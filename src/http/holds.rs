@@ -44,6 +44,7 @@ pub struct HoldQuery {
     /// Those that were lifted, instead of those in force.
     lifted: bool,
     /// How many: 50 unless said, at most 500.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -263,8 +263,11 @@ pub fn configure(config: &mut web::ServiceConfig) {
 
 /// Metrics in the Prometheus text format.
 #[utoipa::path(
-    get, path = "/metrics", tag = "server",
-    responses((status = 200, description = "The metrics", body = String, content_type = "text/plain"))
+    get, path = "/metrics", tag = "server", security((), ("bearer" = []), ("session" = [])),
+    responses(
+        (status = 200, description = "The metrics, for operators and the machine itself", body = String, content_type = "text/plain"),
+        super::openapi::Refused,
+    )
 )]
 pub async fn show(app: Services, metrics: web::Data<Metrics>) -> Answer {
     let (waiting, oldest) = app.runs.depth().await?;

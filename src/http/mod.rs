@@ -16,6 +16,7 @@ pub mod client;
 pub mod compress;
 mod conditions;
 pub mod config;
+pub mod connections;
 pub mod cors;
 pub mod events;
 pub mod headers;

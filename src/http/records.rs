@@ -55,7 +55,7 @@ type RecordPath = web::Path<(String, String, String)>;
         ("tenant" = String, Path, description = "The tenant's slug"),
         ("entity" = String, Path, description = "A declared entity"),
         ("order" = Option<String>, Query, description = "A field, with - before it for the greatest first"),
-        ("limit" = Option<u32>, Query, description = "Records of a page: 50 unless said, at most 500"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "Records of a page: 50 unless said, at most 500"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
         ("tier" = Option<String>, Query, description = "hot (unless said), archive or all"),
         ("count" = Option<bool>, Query, description = "Adds the number of all matching records"),
@@ -74,24 +74,26 @@ pub async fn list(
 ) -> Answer {
     let (tenant, entity) = path.into_inner();
     let access = app.tenants.access(&caller.0, &tenant, Scope::Read).await?;
-    let wanted = list_request(&app, request.query_string())?;
+    let limits = &app.config.limits;
+    let (usual, most) = (limits.page_items_default, limits.page_items_max);
+    let wanted = list_request(request.query_string(), usual, most)?;
     let page = app.records.list(&access, &entity, &wanted).await?;
     Ok(HttpResponse::Ok()
         .content_type("application/json")
         .body(page))
 }
 
-fn list_request(app: &Services, query: &str) -> Result<ListRequest, Problem> {
-    let limits = &app.config.limits;
+/// The parameters of a list as a query string has them; the numbers are those of
+/// records on a page.
+pub(crate) fn list_request(
+    query: &str,
+    items_default: usize,
+    items_max: usize,
+) -> Result<ListRequest, Problem> {
     let pairs = web::Query::<Vec<(String, String)>>::from_query(query).map_err(|error| {
         Problem::bad_request(format!("The query string is not understood: {error}."))
     })?;
-    ListRequest::from_pairs(
-        pairs.into_inner(),
-        limits.page_items_default,
-        limits.page_items_max,
-    )
-    .map_err(|problem| {
+    ListRequest::from_pairs(pairs.into_inner(), items_default, items_max).map_err(|problem| {
         Problem::bad_request(format!("The list is not understood: {}.", problem.detail))
     })
 }

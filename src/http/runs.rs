@@ -66,6 +66,7 @@ pub struct ListQuery {
     /// In this state.
     state: Option<RunState>,
     /// Runs of a page: 50 unless said, at most 500.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

@@ -1,13 +1,12 @@
 //! The HTTP server: one actix-web server on the TCP address and on the data
 //! folder's Unix socket.
 
-use std::{any::Any, io, net::TcpListener, os::unix::net::UnixListener, sync::Arc, time::Duration};
+use std::{io, net::TcpListener, os::unix::net::UnixListener, sync::Arc, time::Duration};
 
 use actix_web::{
     App as ActixApp, HttpServer,
-    dev::{Extensions, Server, ServerHandle},
+    dev::{Server, ServerHandle},
     middleware::{Compress, Condition, from_fn},
-    rt::net::UnixStream,
     web,
 };
 use rustls::ServerConfig;
@@ -15,7 +14,9 @@ use rustls::ServerConfig;
 use super::{
     Services,
     activity::Activity,
-    at_once, authenticate, compress, cors,
+    at_once, authenticate, compress,
+    connections::Connections,
+    cors,
     events::Streams,
     headers,
     health::Lifecycle,
@@ -121,20 +122,21 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
             .wrap(from_fn(observe::observe))
     };
     let request_timeout = Duration::from_millis(settings.request_timeout_ms);
-    let connections = (settings.connections_max / settings.workers).max(1);
+    let connections_max = (settings.connections_max / settings.workers).max(1);
+    let connections = Connections::new(settings);
     let mut server = HttpServer::new(factory)
         .workers(settings.workers)
         .tcp_nodelay(true)
         .keep_alive(Duration::from_secs(settings.keep_alive_s))
         .client_request_timeout(request_timeout)
         .tls_handshake_timeout(request_timeout)
-        .max_connections(connections)
+        .max_connections(connections_max)
         // A handshake is one of the connections: no fewer of them, or those that
         // stall would hold up everybody else's.
-        .max_connection_rate(connections)
+        .max_connection_rate(connections_max)
         .shutdown_timeout(settings.shutdown_grace_s)
         .disable_signals()
-        .on_connect(on_connect)
+        .on_connect(move |connection, data| connections.opened(connection, data))
         .listen_uds(listeners.socket)?;
     if let Some(tcp) = listeners.tcp {
         server = match listeners.tls {
@@ -149,12 +151,4 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
         lifecycle,
         pulse,
     })
-}
-
-/// Only the folder's owner can open the socket, so who comes by it is trusted.
-fn on_connect(connection: &dyn Any, data: &mut Extensions) {
-    at_once::begin(data);
-    if connection.is::<UnixStream>() {
-        data.insert(authenticate::LocalSocket);
-    }
 }

@@ -34,6 +34,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
 #[into_params(parameter_in = Query)]
 pub struct ListQuery {
     /// Tenants of a page: 50 unless said, at most 500.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
     /// `next_cursor` of the page before.
     cursor: Option<String>,

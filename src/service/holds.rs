@@ -338,9 +338,8 @@ fn covered(state: &AppState, wish: &NewHold) -> Result<Covered> {
 }
 
 fn reason(text: &str) -> Result<String> {
-    let text = text.trim();
-    let chars = text.chars().count();
-    let fits = (1..=REASON_CHARS_MAX).contains(&chars)
+    let fits = !text.trim().is_empty()
+        && text.chars().count() <= REASON_CHARS_MAX
         && !text.chars().any(|c| c.is_control() && c != '\n');
     match fits {
         true => Ok(text.to_owned()),

@@ -10,7 +10,7 @@ use tenantry::domain::query::{
     Access, CountPlan, Direction, Filter, ListRequest, Op, Plan, PlanError, plan,
 };
 use tenantry::domain::value::decode_values;
-use tenantry::domain::{AppFile, Entity, Field, Index, IndexValue, SystemField};
+use tenantry::domain::{AppFile, EXAMPLE_APP, Entity, Field, Index, IndexValue, SystemField};
 
 use crate::lists::{APP, Record, entity, records, request};
 
@@ -268,4 +268,19 @@ fn every_index_is_used_by_the_lists_that_fit_it() {
         .collect();
     assert_eq!(used, want);
     assert!(served > 500, "{served} of 1,000 lists were served");
+}
+
+/// Nobody is told to add what would be refused.
+#[test]
+fn no_lines_are_offered_for_a_built_in_entity() {
+    let app = AppFile::parse(EXAMPLE_APP).unwrap();
+    let report = app.entity("report").unwrap();
+    let pairs = [("total".to_owned(), "3".to_owned())];
+    let request = ListRequest::from_pairs(pairs, 50, 500).unwrap();
+    let refused = plan(report, &|_| true, &request).unwrap_err();
+    let PlanError::NeedsIndex { detail, suggestion } = refused else {
+        panic!("{refused}");
+    };
+    assert!(detail.contains("none can be added"), "{detail}");
+    assert!(suggestion.contains("by_job"), "{suggestion}");
 }

@@ -9,6 +9,7 @@ mod compression;
 mod console;
 mod crash;
 mod doctor;
+mod hostile;
 mod jobs;
 mod lifecycle;
 mod limits;

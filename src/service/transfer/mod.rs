@@ -4,6 +4,8 @@ mod columns;
 mod decode;
 mod export;
 mod flight;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod import;
 mod row;
 mod rows;

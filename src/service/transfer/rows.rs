@@ -40,13 +40,13 @@ impl Rows {
         row_bytes_max: usize,
     ) -> Self {
         Self::Csv(Box::new(Csv {
-            reader: csv_core::Reader::new(),
+            reader: reader(),
             entity,
             columns: None,
             first_line,
             line: 1,
             started: None,
-            begun: false,
+            mark: Some(0),
             output: vec![0; 16 << 10],
             written: 0,
             ends: vec![0; 64],
@@ -73,6 +73,15 @@ impl Rows {
             Self::Csv(csv) => csv.last(),
         }
     }
+}
+
+/// A reader that leaves byte order marks to us: it would skip one only where its first
+/// piece of input holds it whole.
+fn reader() -> csv_core::Reader {
+    let mut reader = csv_core::Reader::new();
+    // An empty line is no row.
+    let _ = reader.read_record(b"\n", &mut [0], &mut [0]);
+    reader
 }
 
 fn too_long(row_bytes_max: usize) -> String {
@@ -138,7 +147,8 @@ pub(super) struct Csv {
     line: u64,
     /// Where the row under way began.
     started: Option<u64>,
-    begun: bool,
+    /// Bytes of a byte order mark met so far, while there may be one.
+    mark: Option<usize>,
     output: Vec<u8>,
     written: usize,
     ends: Vec<usize>,
@@ -152,13 +162,7 @@ const COLUMNS_MAX: usize = 4_096;
 
 impl Csv {
     fn next(&mut self, input: &[u8]) -> Result<(usize, Option<Row>)> {
-        let mut used = 0;
-        if !self.begun && !input.is_empty() {
-            self.begun = true;
-            if input.starts_with(BOM) {
-                used = BOM.len();
-            }
-        }
+        let mut used = self.skip_mark(input)?;
         // Line ends between rows are nobody's; skipped here, so that lines are counted right.
         while self.started.is_none() && matches!(input.get(used), Some(b'\r' | b'\n')) {
             self.line += u64::from(input[used] == b'\n');
@@ -171,7 +175,27 @@ impl Csv {
         Ok((used + more, row))
     }
 
+    /// Skips a byte order mark, which may come in pieces; what only began like one is
+    /// the first name's.
+    fn skip_mark(&mut self, input: &[u8]) -> Result<usize> {
+        let Some(met) = self.mark.filter(|_| !input.is_empty()) else {
+            return Ok(0);
+        };
+        let like = BOM[met..].iter().zip(input);
+        let used = like.take_while(|(mark, byte)| mark == byte).count();
+        let met = met + used;
+        let open = met < BOM.len() && used == input.len();
+        self.mark = open.then_some(met);
+        if !open && met < BOM.len() && met > 0 {
+            self.feed(&BOM[..met])?;
+        }
+        Ok(used)
+    }
+
     fn last(&mut self) -> Result<Option<Row>> {
+        if let Some(met) = self.mark.take().filter(|met| *met > 0) {
+            self.feed(&BOM[..met])?;
+        }
         if self.started.is_none() {
             return self.without_header();
         }

@@ -47,6 +47,18 @@ fn by_field(default: Option<&str>, create: bool) -> ImportOptions {
 }
 
 #[tokio::test]
+async fn a_byte_order_mark_before_csv_is_nobodys_however_it_comes() {
+    let rows = "\u{feff}id,subject,number\r\na,\"x\",1\r\n";
+    for piece in [1, 2, 3, 4, 10_000] {
+        let app = app().await;
+        let report = import(&app, into("acme", Format::Csv), rows.as_bytes(), piece);
+        assert_eq!(report.await.unwrap().created, 1, "in pieces of {piece}");
+        let kept = "{\"id\":\"a\",\"subject\":\"x\",\"number\":1}";
+        assert_eq!(get(&app, "acme", "a").await.as_deref(), Some(kept));
+    }
+}
+
+#[tokio::test]
 async fn bad_rows_are_listed_and_the_rest_is_imported() {
     let rows = "\u{feff}{\"id\":\"a\",\"subject\":\"1\",\"number\":1}\r\n\
         \n\
