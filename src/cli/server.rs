@@ -117,12 +117,15 @@ async fn run(
         anyhow!("the server cannot start: {error} {cause}")
     })?);
     let upkeep = Background::start(app.core.clone(), app.apps.clone(), app.tenants.clone());
+    let folder = app.backups.folder().clone();
+    tokio::task::spawn_blocking(move || folder.sweep()).await?;
     // A command that serves itself is no place for jobs.
     let jobs = match listeners.tcp {
         Some(_) => Some(Engine::start(
             app.runs.clone(),
             app.records.clone(),
             app.archive.clone(),
+            app.backups.clone(),
             app.apps.clone(),
             app.job_metrics.clone(),
         )?),
@@ -134,6 +137,7 @@ async fn run(
     if let Some(jobs) = jobs {
         jobs.stop().await;
     }
+    app.backups.stop().await;
     upkeep.stop().await;
     closing.close();
     Ok(served?)

@@ -2,10 +2,14 @@
 //! rules between keys. `config.toml` says the same in sentences.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use super::reader::Reader;
 use super::sources::{Sources, gather};
-use super::{Auth, Config, ConfigProblem, Cors, Jobs, Limits, Log, LogFormat, Server, StoreConfig};
+use super::{
+    Auth, Backup, Config, ConfigProblem, Cors, Jobs, Limits, Log, LogFormat, Server, StoreConfig,
+};
+use crate::domain::retention::Keep;
 
 /// The engines that `[store] engine` can name.
 const ENGINES: [&str; 3] = ["auto", "sled", "fjall"];
@@ -29,9 +33,12 @@ impl Config {
     }
 
     pub(super) fn read(reader: &mut Reader, sources: &Sources) -> Self {
+        let file = sources.file.as_deref();
+        let data = reader.path("data", Path::new("data"), file);
         let mut config = Self {
             file: sources.file.clone(),
-            data: reader.path("data", "data", sources.file.as_deref()),
+            backup: backup(reader, &data, file),
+            data,
             server: server(reader),
             store: store(reader),
             limits: limits(reader),
@@ -162,6 +169,43 @@ fn jobs(r: &mut Reader) -> Jobs {
         log_bytes_max: r.integer("jobs.log_bytes_max", 64 << 10, 1 << 10..=256 << 10),
         allow_private_addresses: r.boolean("jobs.allow_private_addresses", false),
     }
+}
+
+fn backup(r: &mut Reader, data: &Path, file: Option<&Path>) -> Backup {
+    Backup {
+        folder: r.path("backup.folder", &data.join("backups"), file),
+        keep: Keep {
+            daily: r.integer("backup.keep_daily", 7, 0..=3_660),
+            weekly: r.integer("backup.keep_weekly", 4, 0..=520),
+            monthly: r.integer("backup.keep_monthly", 12, 0..=1_200),
+            manual: r.integer("backup.keep_manual", 0, 0..=10_000),
+        },
+        recipients: r.texts(
+            "backup.recipients",
+            20,
+            "public keys of age such as \"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\"",
+            is_recipient,
+        ),
+        identity: r.parsed(
+            "backup.identity",
+            None,
+            "the absolute path of an identity file of age, or \"\"",
+            |text| match text {
+                "" => Some(None),
+                path => path.starts_with('/').then(|| Some(PathBuf::from(path))),
+            },
+        ),
+        verify: r.boolean("backup.verify", true),
+    }
+}
+
+/// Roughly what a public key of age looks like; it is read when the server starts.
+fn is_recipient(text: &str) -> bool {
+    let key = text.strip_prefix("age1").unwrap_or_default();
+    key.len() == 58
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 fn cors(r: &mut Reader) -> Cors {

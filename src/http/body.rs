@@ -125,7 +125,25 @@ pub async fn json<T: serde::de::DeserializeOwned>(
 ) -> Result<T, Problem> {
     require_type(request, &["application/json"])?;
     let body = read(app, request, payload).await?;
-    serde_json::from_slice(&body).map_err(|error| {
+    parsed(&body)
+}
+
+/// The same, where no body at all means that nothing is asked for in particular.
+pub async fn json_or_default<T: serde::de::DeserializeOwned + Default>(
+    app: &Services,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<T, Problem> {
+    let body = read(app, request, payload).await?;
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    require_type(request, &["application/json"])?;
+    parsed(&body)
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
+    serde_json::from_slice(body).map_err(|error| {
         let detail = format!("The body is not understood: {error}.");
         let problem = Error::new(Code::InvalidJson, detail)
             .with("line", error.line())

@@ -9,6 +9,7 @@ pub mod archive;
 pub mod assets;
 pub mod auth;
 pub mod authenticate;
+pub mod backups;
 pub mod batch;
 pub mod body;
 pub mod compress;

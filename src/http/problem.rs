@@ -54,6 +54,8 @@ pub fn status_and_title(code: Code) -> (u16, &'static str) {
         Code::IndexNotReady => (409, "The index is being built"),
         Code::WouldDropData => (409, "Applying would drop records"),
         Code::AppBusy => (409, "An earlier change of the app is under way"),
+        Code::BackupBusy => (409, "A backup is under way"),
+        Code::BackupUnusable => (422, "The backup cannot be used"),
         Code::LimitReached => (409, "A limit of the installation is reached"),
         Code::PreconditionFailed => (412, "A precondition did not hold"),
         Code::TooLarge => (413, "More than a limit allows"),
