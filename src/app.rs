@@ -91,7 +91,13 @@ impl App {
                 keys.clone(),
                 passwords.clone(),
             )),
-            backups: Arc::new(Backups::new(core.clone(), store.clone(), &config.backup)?),
+            backups: Arc::new(Backups::new(
+                core.clone(),
+                store.clone(),
+                &config.backup,
+                tenants.clone(),
+                apps.clone(),
+            )?),
             check: Arc::new(Check::new(
                 core.clone(),
                 apps.clone(),

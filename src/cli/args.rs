@@ -581,16 +581,22 @@ pub enum Backup {
         #[arg(long, value_name = "FILE")]
         identity: Option<PathBuf>,
     },
-    /// Make a store of one; only without a running server
+    /// Make a store of one, only without a running server; or bring one tenant back, at any time
     #[command(
-        after_help = "API keys, operators and passwords are as they were then: what was revoked since is valid again. Nobody is signed in."
+        after_help = "With --tenant: records, legal holds, receipts and settings come back; API keys and runs of jobs do not.\n\nWithout: API keys, operators and passwords are as they were then: what was revoked since is valid again. Nobody is signed in."
     )]
     Restore {
         /// Its id, as list shows it, or a file
         backup: String,
         /// Over the store that is there, which is kept beside the new one
-        #[arg(long)]
+        #[arg(long, conflicts_with = "tenant")]
         overwrite: bool,
+        /// Only this tenant, beside those that are there
+        #[arg(long, short)]
+        tenant: Option<String>,
+        /// Under this name
+        #[arg(long = "as", value_name = "TENANT", requires = "tenant")]
+        name: Option<String>,
         /// The file with the secret key of age that opens it [default: identity in the configuration]
         #[arg(long, value_name = "FILE")]
         identity: Option<PathBuf>,

@@ -22,7 +22,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
                 .route(web::get().to(get))
                 .route(web::head().to(get)),
         )
-        .service(routes::resource("/v1/backups/{id}/verify").route(web::post().to(verify)));
+        .service(routes::resource("/v1/backups/{id}/verify").route(web::post().to(verify)))
+        .service(routes::resource("/v1/backups/{id}/restore").route(web::post().to(restore)));
 }
 
 /// Backups.
@@ -51,6 +52,21 @@ pub struct NewBackup {
 pub struct VerifyCall {
     /// The text of an identity file of age, for an encrypted one; the one that is configured
     /// unless said. It is not kept.
+    identity: Option<String>,
+}
+
+/// Whom to bring back.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreCall {
+    /// The tenant's slug in the backup.
+    tenant: String,
+    /// The slug that it is to have; the same unless said. No tenant may have it.
+    #[serde(default, rename = "as")]
+    name: Option<String>,
+    /// The text of an identity file of age, for an encrypted one; the one that is configured
+    /// unless said. It is not kept.
+    #[serde(default)]
     identity: Option<String>,
 }
 
@@ -121,6 +137,30 @@ pub async fn verify(
     let (backups, caller) = (app.backups.clone(), caller.0);
     let shown = blocking(move || {
         backups.verify(&caller, &id, call.identity.as_deref())?;
+        backups.get(&caller, &id)
+    });
+    accepted(shown.await?)
+}
+
+/// Brings one tenant back, beside those that are there: its records, holds and settings;
+/// not its API keys and runs. The answer comes when it has begun.
+#[utoipa::path(
+    post, path = "/v1/backups/{id}/restore", tag = "backups", request_body = RestoreCall,
+    params(("id" = String, Path, description = "The backup's id")),
+    responses((status = 202, description = "It is being brought back; `Location` says how far that is", body = BackupView), Refused)
+)]
+pub async fn restore(
+    app: Services,
+    caller: ReqCaller,
+    id: web::Path<String>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> Answer {
+    let call: RestoreCall = body::json(&app, &request, payload).await?;
+    let (backups, caller) = (app.backups.clone(), caller.0);
+    let shown = blocking(move || {
+        let whom = (&*call.tenant, call.name.as_deref());
+        backups.bring_back(&caller, &id, whom, call.identity.as_deref())?;
         backups.get(&caller, &id)
     });
     accepted(shown.await?)

@@ -90,6 +90,7 @@ use super::{
         backups::create,
         backups::get,
         backups::verify,
+        backups::restore,
         store::stats,
         store::check,
         store::entities,

@@ -125,6 +125,7 @@ pub const TABLE: &[(&str, &str, Need)] = &[
     ("POST", "/v1/backups", Operator),
     ("GET", "/v1/backups/{id}", Operator),
     ("POST", "/v1/backups/{id}/verify", Operator),
+    ("POST", "/v1/backups/{id}/restore", Operator),
     ("GET", "/v1/store/stats", Operator),
     ("POST", "/v1/store/check", Operator),
 ];

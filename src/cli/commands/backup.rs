@@ -44,8 +44,20 @@ pub fn run(context: &Context, command: &Backup) -> Result<()> {
         }
         Backup::Restore {
             backup,
+            tenant: Some(tenant),
+            name,
+            identity,
+            ..
+        } => {
+            let identity = identity.as_deref().map(read_identity).transpose()?;
+            let call = json!({ "tenant": tenant, "as": name, "identity": identity });
+            bring_back(context, backup, &call)
+        }
+        Backup::Restore {
+            backup,
             overwrite,
             identity,
+            ..
         } => restore(context, backup, *overwrite, identity.as_deref()),
     }
 }
@@ -178,6 +190,23 @@ fn told(context: &Context, what: &str, found: &Value) -> Result<()> {
         let (keys, records) = (count("keys"), count("records"));
         format!("{what} is whole: {keys} keys, {records} records")
     })
+}
+
+/// Brings one tenant back, through the server.
+fn bring_back(context: &Context, backup: &str, call: &Value) -> Result<()> {
+    if !is_id(backup) {
+        bail!(
+            "one tenant comes back out of a backup of the installation's own folder, by its id: put the file into {} and see `tenantry backup list`",
+            context.config()?.backup.folder.display()
+        );
+    }
+    let session = context.session("backup restore")?;
+    let target = Target::new(LIST).segment(backup).segment("restore");
+    session.json(Method::POST, &target, call)?;
+    let done = follow(&session, backup)?;
+    session.close()?;
+    let said = plain(&done["operation"]["result"]);
+    context.out.result(&json!({ "result": said }), || said.clone())
 }
 
 fn restore(

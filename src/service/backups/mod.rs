@@ -7,6 +7,7 @@
 mod folder;
 mod manifest;
 mod operation;
+mod tenant;
 #[cfg(test)]
 mod tests;
 pub mod verify;
@@ -24,7 +25,7 @@ pub use operation::{Ended, Operation, OperationView, Progress, What};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Caller, Code, Core, Error, Result};
+use super::{Caller, Code, Core, Error, Result, apps::Apps, tenants::Tenants};
 use crate::{
     base::priority,
     config,
@@ -44,6 +45,8 @@ pub struct Backups {
     recipients: Recipients,
     identity: Option<PathBuf>,
     verify: bool,
+    tenants: Arc<Tenants>,
+    apps: Arc<Apps>,
     current: Mutex<Current>,
 }
 
@@ -88,8 +91,14 @@ pub struct Figures {
 
 impl Backups {
     /// The service over a store; fails where the recipients are none.
-    pub fn new(core: Core, store: OpenStore, settings: &config::Backup) -> Result<Self> {
-        let recipients = Recipients::parse(&settings.recipients).map_err(Error::internal)?;
+    pub fn new(
+        core: Core,
+        store: OpenStore,
+        settings: &config::Backup,
+        tenants: Arc<Tenants>,
+        apps: Arc<Apps>,
+    ) -> Result<Self> {
+        let recipients = Recipients::parse(&settings.recipients).map_err(unusable)?;
         Ok(Self {
             core,
             store,
@@ -98,6 +107,8 @@ impl Backups {
             recipients,
             identity: settings.identity.clone(),
             verify: settings.verify,
+            tenants,
+            apps,
             current: Mutex::default(),
         })
     }
@@ -145,6 +156,25 @@ impl Backups {
         let operation = Operation::new(id.to_owned(), None, What::Verify, self.core.clock.now());
         self.begin(operation, move |all, operation| {
             work::verify(all, operation, identity)
+        })
+    }
+
+    /// Begins bringing one tenant back, under its name or another; an encrypted backup is
+    /// opened as by [`Self::verify`]. For operators.
+    pub fn bring_back(
+        self: &Arc<Self>,
+        caller: &Caller,
+        id: &str,
+        (tenant, name): (&str, Option<&str>),
+        identity: Option<&str>,
+    ) -> Result<Arc<Operation>> {
+        caller.require_operator()?;
+        let wanted = tenant::wanted(tenant, name)?;
+        self.complete(id)?;
+        let identity = identity.map(Identities::parse).transpose().map_err(unusable)?;
+        let operation = Operation::new(id.to_owned(), None, What::Restore, self.core.clock.now());
+        self.begin(operation, move |all, operation| {
+            work::bring_back(all, operation, &wanted, identity)
         })
     }
 
@@ -200,11 +230,10 @@ impl Backups {
         caller.require_operator()?;
         let operation = lock(&self.current).operation.clone();
         let mut all = self.folder.list().map_err(unusable)?;
-        let running = operation
-            .as_deref()
-            .and_then(|operation| self.running(operation));
-        all.retain(|one| running.as_ref().is_none_or(|running| running.id != one.id));
-        all.splice(0..0, running);
+        if let Some(now) = operation.as_deref().and_then(|of| self.in_the_making(of, &all)) {
+            all.retain(|one| one.id != now.id);
+            all.insert(0, now);
+        }
         let kept = self.kept_for(&all);
         let views = all.into_iter().zip(kept).map(|(manifest, kept_for)| {
             let of_it = operation.as_ref().filter(|of| of.id == manifest.id);
@@ -224,13 +253,19 @@ impl Backups {
             .ok_or_else(|| Error::not_found(format!("backup {id:?}")))
     }
 
-    /// The backup that is being made.
-    fn running(&self, operation: &Operation) -> Option<Manifest> {
-        let kind = operation.kind.filter(|_| operation.ended().is_none())?;
-        let facts = work::facts(self, operation, kind);
+    /// The backup that is being made, or that failed and could not be noted.
+    fn in_the_making(&self, operation: &Operation, noted: &[Manifest]) -> Option<Manifest> {
+        let (state, error, bytes) = match operation.ended() {
+            None => (State::Running, None, operation.progress().bytes),
+            Some(Ok(_)) => return None,
+            Some(Err(_)) if noted.iter().any(|one| one.id == operation.id) => return None,
+            Some(Err(error)) => (State::Failed, Some(error), 0),
+        };
+        let facts = work::facts(self, operation, operation.kind?);
         Some(Manifest {
-            state: State::Running,
-            ..Manifest::of_file(&facts, operation.progress().bytes)
+            state,
+            error,
+            ..Manifest::of_file(&facts, bytes)
         })
     }
 

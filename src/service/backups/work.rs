@@ -4,9 +4,10 @@ use std::{fs, path::Path, time::Instant as Moment};
 
 use super::{
     Backups, Kind, Manifest, Operation, Outcome, State, Verification,
+    tenant::{self, Wanted},
     verify::{self, Found, Ground, is_bad},
 };
-use crate::store::backup::{self, BackupError, Created, Facts, Identities};
+use crate::store::backup::{self, BackupError, BackupReader, Created, Facts, Identities};
 
 /// What is known of a backup when it begins.
 pub fn facts(all: &Backups, operation: &Operation, kind: Kind) -> Facts {
@@ -163,6 +164,24 @@ fn try_out(
     let (ground, store) = (Ground::from(&all.core), scratch.store());
     let work = verify::verify(&ground, &path, identities.as_ref(), &store, &mut watch);
     runtime(scratch.path())?.block_on(work)
+}
+
+/// Brings a tenant back.
+pub fn bring_back(
+    all: &Backups,
+    operation: &Operation,
+    wanted: &Wanted,
+    given: Option<Identities>,
+) -> Result<String, BackupError> {
+    let identities = all.identities(given)?;
+    let reader = BackupReader::open(&all.folder.file(&operation.id), identities.as_ref())?;
+    let scratch = all.folder.scratch(&operation.id)?;
+    let (ground, store) = (Ground::from(&all.core), scratch.store());
+    let living = (&*all.tenants, &*all.apps);
+    let work = tenant::bring_back(living, &ground, reader, &store, operation, wanted);
+    let said = runtime(scratch.path())?.block_on(work)?;
+    tracing::info!(id = operation.id, "{said}");
+    Ok(said)
 }
 
 /// Lets those backups go that retention does not keep. The files are removed one by one,

@@ -418,3 +418,42 @@ fn unlock(
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    /// `/dev/full` answers every write as a full disk does.
+    #[test]
+    fn a_full_disk_is_told_with_what_to_do() {
+        let path = Path::new("/dev/full");
+        let file = File::options().write(true).open(path).unwrap();
+        let facts = Facts {
+            id: "1".into(),
+            kind: "manual".into(),
+            engine: "sled".into(),
+            started_ms: 0,
+            encrypted: false,
+            version: "0".into(),
+        };
+        let mut writer = BackupWriter::begin(file, path, &facts, &Recipients::default()).unwrap();
+        let mut noise = 1_u64;
+        let error = loop {
+            let value: Vec<u8> = std::iter::repeat_with(|| {
+                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (noise >> 56) as u8
+            })
+            .take(64 << 10)
+            .collect();
+            if let Err(error) = writer.put(Tree::Hot, b"a#b#c", Some(&value)) {
+                break error.to_string();
+            }
+        };
+        assert_eq!(
+            error,
+            "/dev/full cannot be written: No space left on device (os error 28). Make room there, or let [backup] folder name another disk."
+        );
+    }
+}

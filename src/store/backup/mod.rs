@@ -14,7 +14,7 @@ mod problem;
 mod restore;
 
 pub use create::{CreateProgress, Created, create};
-pub use file::{BackupReader, EXTENSION, Facts, PARTIAL, facts};
+pub use file::{BackupReader, EXTENSION, Facts, Next, PARTIAL, facts};
 pub use frame::Trailer;
 pub use keys::{Identities, Recipients};
 pub use problem::BackupError;

@@ -116,6 +116,10 @@ pub fn switch(
     watch: Watch<'_>,
 ) -> Result<Restored, BackupError> {
     settle(dir)?;
+    if before.is_none() && fs::read_dir(dir).is_ok_and(|mut all| all.next().is_some()) {
+        let dir = dir.display();
+        return Err(BackupError::Refused(format!("{dir} is not empty.")));
+    }
     let new = beside(dir);
     let restored = into_folder(backup, &new, engine, &|_| true, watch).and_then(|restored| {
         let marker = new.join(COMPLETE);
