@@ -116,7 +116,10 @@ async fn run(
         let cause = error.cause.clone().unwrap_or_default();
         anyhow!("the server cannot start: {error} {cause}")
     })?);
-    app.tenants.undo_arrivals().await.map_err(|error| anyhow!("the server cannot start: {error}"))?;
+    app.tenants
+        .undo_arrivals()
+        .await
+        .map_err(|error| anyhow!("the server cannot start: {error}"))?;
     let upkeep = Background::start(app.core.clone(), app.apps.clone(), app.tenants.clone());
     let folder = app.backups.folder().clone();
     tokio::task::spawn_blocking(move || folder.sweep()).await?;

@@ -20,6 +20,9 @@ pub struct Keep {
     pub manual: usize,
 }
 
+/// The name of the period that a moment is in.
+type Period = fn(Instant) -> String;
+
 /// What is known of a backup's soundness.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Soundness {
@@ -61,7 +64,7 @@ pub fn reasons(keep: &Keep, all: &[Candidate]) -> Vec<Vec<String>> {
             reasons[*at].push("by hand".into());
         }
     }
-    let periods: [(usize, fn(Instant) -> String); 3] = [
+    let periods: [(usize, Period); 3] = [
         (keep.daily, day),
         (keep.weekly, week),
         (keep.monthly, month),

@@ -28,7 +28,13 @@ fn ticket(number: u64) -> Json {
 }
 
 /// Puts tickets until told to stop; how many were acknowledged.
-async fn write(url: String, key: String, writer: u64, stop: Arc<AtomicBool>, told: Arc<AtomicU64>) -> u64 {
+async fn write(
+    url: String,
+    key: String,
+    writer: u64,
+    stop: Arc<AtomicBool>,
+    told: Arc<AtomicU64>,
+) -> u64 {
     let http = client();
     let mut number = 0;
     while !stop.load(SeqCst) {
@@ -43,7 +49,9 @@ async fn write(url: String, key: String, writer: u64, stop: Arc<AtomicBool>, tol
 
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = entries
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
     names.sort();
     names
 }
@@ -76,7 +84,10 @@ async fn over(server: &Server, operator: &str, id: &str) -> Json {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_before_a_backup_is_in_it() {
     let mut server = Server::start().await;
-    let (stop, told) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (stop, told) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicU64::new(0)),
+    );
     let writers: Vec<_> = (0..4)
         .map(|n| {
             let to = (server.url.clone(), server.key.clone());
@@ -105,12 +116,18 @@ async fn what_was_acknowledged_before_a_backup_is_in_it() {
     assert!(made["changes"].as_u64().unwrap() > 0, "{made}");
     assert_eq!(made["verification"]["result"], "whole", "{made}");
     let in_it = made["verification"]["records"].as_u64().unwrap();
-    assert!(before <= in_it && in_it <= after + 4, "{before} {in_it} {after}");
+    assert!(
+        before <= in_it && in_it <= after + 4,
+        "{before} {in_it} {after}"
+    );
     server.stop();
 
     // Into a folder of its own, without a server.
     let other = server.dir.path().join("other");
-    let file = server.data().join("backups").join(format!("tenantry-{}.backup", text(&made["id"])));
+    let file = server
+        .data()
+        .join("backups")
+        .join(format!("tenantry-{}.backup", text(&made["id"])));
     let restored = run(&other, &["backup", "restore", file.to_str().unwrap()]);
     assert_eq!(restored["moment"], made["moment"]);
     assert_eq!(restored["sequence"], made["sequence"]);
@@ -121,7 +138,10 @@ async fn what_was_acknowledged_before_a_backup_is_in_it() {
     // Over the store that is there: never without a word.
     let id = text(&made["id"]);
     let told = refused(&server.data(), &["backup", "restore", &id]);
-    assert!(told.contains("there is a store in") && told.contains("--overwrite"), "{told}");
+    assert!(
+        told.contains("there is a store in") && told.contains("--overwrite"),
+        "{told}"
+    );
     let kept = run(&server.data(), &["backup", "restore", &id, "--overwrite"]);
     let kept = text(&kept["before"]);
     assert!(Path::new(&kept).join("FORMAT").exists(), "{kept}");
@@ -140,7 +160,10 @@ async fn a_restored_store_has_nobody_signed_in() {
     let made = run(&server.data(), &["backup", "create"]);
     ok(server.bearer(&operator, Method::GET, "/v1/auth/me")).await;
     server.stop();
-    run(&server.data(), &["backup", "restore", &text(&made["id"]), "--overwrite"]);
+    run(
+        &server.data(),
+        &["backup", "restore", &text(&made["id"]), "--overwrite"],
+    );
     server.run();
     let me = server.bearer(&operator, Method::GET, "/v1/auth/me");
     problem(me, 401, "unauthenticated").await;
@@ -154,15 +177,34 @@ async fn a_server_killed_in_the_middle_leaves_no_half_backup() {
     let lines: String = (0..4_000).map(|n| format!("{}\n", ticket(n))).collect();
     let file = server.dir.path().join("tickets.ndjson");
     fs::write(&file, lines).unwrap();
-    run(&server.data(), &["import", "-t", "demo", "-e", "ticket", file.to_str().unwrap()]);
+    run(
+        &server.data(),
+        &[
+            "import",
+            "-t",
+            "demo",
+            "-e",
+            "ticket",
+            file.to_str().unwrap(),
+        ],
+    );
     let operator = server.operator().await;
     let request = server.bearer(&operator, Method::POST, "/v1/backups");
     let begun = ok(request).await;
     assert_eq!(begun["state"], "running", "{begun}");
     // Two at once are one too many.
-    problem(server.bearer(&operator, Method::POST, "/v1/backups"), 409, "backup_busy").await;
+    problem(
+        server.bearer(&operator, Method::POST, "/v1/backups"),
+        409,
+        "backup_busy",
+    )
+    .await;
     let folder = server.data().join("backups");
-    assert!(names(&folder).iter().any(|name| name.ends_with(".partial")), "{:?}", names(&folder));
+    assert!(
+        names(&folder).iter().any(|name| name.ends_with(".partial")),
+        "{:?}",
+        names(&folder)
+    );
     server.signal(Signal::SIGKILL);
     server.run();
     assert_eq!(names(&folder), [""; 0]);
@@ -170,7 +212,10 @@ async fn a_server_killed_in_the_middle_leaves_no_half_backup() {
     let made = run(&server.data(), &["backup", "create"]);
     let listed = run(&server.data(), &["backup", "list"]);
     assert_eq!(listed["items"][0]["id"], made["id"]);
-    assert_eq!(listed["items"][0]["kept_for"], json!(["by hand", "the newest"]));
+    assert_eq!(
+        listed["items"][0]["kept_for"],
+        json!(["by hand", "the newest"])
+    );
     assert_eq!(names(&folder).len(), 2);
 }
 
@@ -179,31 +224,64 @@ async fn a_job_makes_backups_of_the_installation() {
     let server = Server::start().await;
     fill(&server, 20).await;
     let operator = server.operator().await;
-    let app = "[job.nightly]\nkind = \"backup\"\nfor = \"installation\"\nschedule = \"0 3 * * *\"\n";
+    let app =
+        "[job.nightly]\nkind = \"backup\"\nfor = \"installation\"\nschedule = \"0 3 * * *\"\n";
     let wrong = app.replace("for = \"installation\"\n", "");
     let request = server.bearer(&operator, Method::PUT, "/v1/app?drop_data=true");
-    let wrong = problem(request.header("content-type", "text/toml").body(wrong), 422, "invalid_app").await;
-    assert!(wrong.to_string().contains("works on the whole store"), "{wrong}");
+    let wrong = problem(
+        request.header("content-type", "text/toml").body(wrong),
+        422,
+        "invalid_app",
+    )
+    .await;
+    assert!(
+        wrong.to_string().contains("works on the whole store"),
+        "{wrong}"
+    );
     let app = format!("{}{app}", tenantry::domain::EXAMPLE_APP);
     server.apply(&operator, &app).await;
-    run(&server.data(), &["job", "run", "nightly", "--all", "--wait"]);
+    run(
+        &server.data(),
+        &["job", "run", "nightly", "--all", "--wait"],
+    );
     let listed = run(&server.data(), &["backup", "list"]);
     let made = &listed["items"][0];
     assert_eq!(made["kind"], "scheduled", "{listed}");
     assert_eq!(made["verification"]["result"], "whole", "{made}");
     let kept = made["kept_for"].to_string();
-    assert!(kept.contains("day ") && kept.contains("the newest found whole"), "{kept}");
+    assert!(
+        kept.contains("day ") && kept.contains("the newest found whole"),
+        "{kept}"
+    );
     // A second one of the same day takes the place of the first.
-    run(&server.data(), &["job", "run", "nightly", "--all", "--wait"]);
+    run(
+        &server.data(),
+        &["job", "run", "nightly", "--all", "--wait"],
+    );
     let listed = run(&server.data(), &["backup", "list"]);
     assert_eq!(listed["items"].as_array().unwrap().len(), 1, "{listed}");
     assert_ne!(listed["items"][0]["id"], made["id"]);
     let runs = run(&server.data(), &["job", "runs", "--job", "nightly"]);
-    let log = command(&server.data(), &["job", "log", &text(&runs["items"][0]["id"])]).output().unwrap();
+    let log = command(
+        &server.data(),
+        &["job", "log", &text(&runs["items"][0]["id"])],
+    )
+    .output()
+    .unwrap();
     let log = String::from_utf8(log.stdout).unwrap();
     assert!(log.contains("found whole: "), "{log}");
-    let metrics = server.anonymous(Method::GET, "/metrics").send().await.unwrap().text().await.unwrap();
-    assert!(metrics.contains("tenantry_backup_last_verified_whole 1"), "{metrics}");
+    let metrics = server
+        .anonymous(Method::GET, "/metrics")
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    assert!(
+        metrics.contains("tenantry_backup_last_verified_whole 1"),
+        "{metrics}"
+    );
     assert!(metrics.contains("tenantry_backups 1"), "{metrics}");
 }
 
@@ -213,7 +291,10 @@ async fn a_damaged_backup_is_found_bad_and_stays_known_as_such() {
     fill(&server, 50).await;
     let made = run(&server.data(), &["backup", "create"]);
     let id = text(&made["id"]);
-    let file = server.data().join("backups").join(format!("tenantry-{id}.backup"));
+    let file = server
+        .data()
+        .join("backups")
+        .join(format!("tenantry-{id}.backup"));
     let mut bytes = fs::read(&file).unwrap();
     let middle = bytes.len() / 2;
     bytes[middle] ^= 4;
@@ -228,9 +309,16 @@ async fn a_damaged_backup_is_found_bad_and_stays_known_as_such() {
     assert!(told.contains("is damaged before byte "), "{told}");
     assert!(!other.join("store").exists());
     let listed = run(&server.data(), &["backup", "list"]);
-    assert_eq!(listed["items"][0]["verification"]["result"], "bad", "{listed}");
+    assert_eq!(
+        listed["items"][0]["verification"]["result"], "bad",
+        "{listed}"
+    );
     let operator = server.operator().await;
-    let missing = server.bearer(&operator, Method::POST, "/v1/backups/20260301T000000000Z/verify");
+    let missing = server.bearer(
+        &operator,
+        Method::POST,
+        "/v1/backups/20260301T000000000Z/verify",
+    );
     problem(missing, 404, "not_found").await;
     let climbing = server.bearer(&operator, Method::GET, "/v1/backups/..%2F..%2Fetc");
     problem(climbing, 404, "not_found").await;
@@ -244,14 +332,24 @@ async fn a_folder_that_cannot_be_written_fails_the_backup_with_what_to_do() {
     let folder = blocked.join("backups");
     let server = Server::start_with(&[("TENANTRY_BACKUP__FOLDER", folder.to_str().unwrap())]).await;
     let operator = server.operator().await;
-    let told = problem(server.bearer(&operator, Method::POST, "/v1/backups"), 422, "backup_unusable").await;
+    let told = problem(
+        server.bearer(&operator, Method::POST, "/v1/backups"),
+        422,
+        "backup_unusable",
+    )
+    .await;
     let detail = text(&told["detail"]);
-    assert!(detail.contains("cannot be made: Not a directory"), "{detail}");
+    assert!(
+        detail.contains("cannot be made: Not a directory"),
+        "{detail}"
+    );
 }
 
 /// All records of a tenant, in order, as an export has them.
 fn exported(server: &Server, tenant: &str) -> Vec<String> {
-    let output = command(&server.data(), &["export", "--tenant", tenant]).output().unwrap();
+    let output = command(&server.data(), &["export", "--tenant", tenant])
+        .output()
+        .unwrap();
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
     let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
@@ -266,42 +364,87 @@ async fn one_tenant_comes_back_beside_the_living_ones() {
     fill(&server, 10).await;
     for number in 0..40 {
         let path = format!("/v1/tenants/acme/records/ticket/t{number:04}");
-        ok(server.bearer(&acme, Method::PUT, &path).json(&ticket(number))).await;
+        ok(server
+            .bearer(&acme, Method::PUT, &path)
+            .json(&ticket(number)))
+        .await;
     }
     let archive = "/v1/tenants/acme/records/ticket/t0002/archive";
     ok(server.bearer(&acme, Method::POST, archive)).await;
-    run(&server.data(), &["archive", "hold", "set", "acme", "-e", "ticket", "--record", "t0003", "--reason", "r"]);
+    run(
+        &server.data(),
+        &[
+            "archive", "hold", "set", "acme", "-e", "ticket", "--record", "t0003", "--reason", "r",
+        ],
+    );
     let original = exported(&server, "acme");
     assert_eq!(original.len(), 40);
     let made = run(&server.data(), &["backup", "create"]);
     let id = text(&made["id"]);
 
     // The living one changes, and the app gets an index that the backup does not have.
-    ok(server.bearer(&acme, Method::PUT, "/v1/tenants/acme/records/ticket/later").json(&ticket(1))).await;
+    ok(server
+        .bearer(&acme, Method::PUT, "/v1/tenants/acme/records/ticket/later")
+        .json(&ticket(1)))
+    .await;
     let operator = server.operator().await;
     let index = "[[entity.ticket.index]]\nname = \"by_subject\"\nfields = [\"subject\"]\n";
-    server.apply(&operator, &format!("{}\n{index}", tenantry::domain::EXAMPLE_APP)).await;
+    server
+        .apply(
+            &operator,
+            &format!("{}\n{index}", tenantry::domain::EXAMPLE_APP),
+        )
+        .await;
 
-    let told = refused(&server.data(), &["backup", "restore", &id, "--tenant", "acme"]);
+    let told = refused(
+        &server.data(),
+        &["backup", "restore", &id, "--tenant", "acme"],
+    );
     assert!(told.contains("bring it back under another name"), "{told}");
-    let told = refused(&server.data(), &["backup", "restore", &id, "--tenant", "nobody"]);
+    let told = refused(
+        &server.data(),
+        &["backup", "restore", &id, "--tenant", "nobody"],
+    );
     assert!(told.contains("there was no tenant nobody"), "{told}");
-    run(&server.data(), &["backup", "restore", &id, "--tenant", "acme", "--as", "acme-then"]);
+    run(
+        &server.data(),
+        &[
+            "backup",
+            "restore",
+            &id,
+            "--tenant",
+            "acme",
+            "--as",
+            "acme-then",
+        ],
+    );
 
     assert_eq!(exported(&server, "acme-then"), original);
     assert_eq!(exported(&server, "acme").len(), 41);
     assert_eq!(exported(&server, "demo").len(), 10);
     let lookup = "/v1/tenants/acme-then/records/ticket?subject=7";
     let found = ok(server.bearer(&operator, Method::GET, lookup)).await;
-    assert_eq!(found["items"].as_array().unwrap().len(), 1, "the new index has its rows");
+    assert_eq!(
+        found["items"].as_array().unwrap().len(),
+        1,
+        "the new index has its rows"
+    );
     let checked = run(&server.data(), &["store", "check"]);
     assert_eq!(checked["problems"], json!([]));
     // Holds are back, keys are not.
-    let held = server.bearer(&operator, Method::DELETE, "/v1/tenants/acme-then/records/ticket/t0003");
+    let held = server.bearer(
+        &operator,
+        Method::DELETE,
+        "/v1/tenants/acme-then/records/ticket/t0003",
+    );
     problem(held, 409, "legal_hold").await;
     let keys = ok(server.bearer(&operator, Method::GET, "/v1/tenants/acme-then/keys")).await;
     assert_eq!(keys["items"], json!([]));
-    let foreign = server.bearer(&acme, Method::GET, "/v1/tenants/acme-then/records/ticket?limit=1");
+    let foreign = server.bearer(
+        &acme,
+        Method::GET,
+        "/v1/tenants/acme-then/records/ticket?limit=1",
+    );
     problem(foreign, 404, "not_found").await;
 
     // One that was deleted comes back under its own name.
@@ -314,7 +457,10 @@ async fn one_tenant_comes_back_beside_the_living_ones() {
             break;
         }
         let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(told.contains("still being erased") && began.elapsed() < Duration::from_secs(20), "{told}");
+        assert!(
+            told.contains("still being erased") && began.elapsed() < Duration::from_secs(20),
+            "{told}"
+        );
     }
     assert_eq!(exported(&server, "demo").len(), 10);
     let revoked = server.get("/v1/tenants/demo");
@@ -343,7 +489,10 @@ async fn an_encrypted_backup_is_made_without_its_identity_and_verified_with_it()
     let secret = server.dir.path().join("secret");
     fs::write(&secret, key.to_string().expose_secret()).unwrap();
     let secret = secret.to_str().unwrap();
-    let found = run(&server.data(), &["backup", "verify", &id, "--identity", secret]);
+    let found = run(
+        &server.data(),
+        &["backup", "verify", &id, "--identity", secret],
+    );
     assert_eq!(found["result"], "whole", "{found}");
     let operator = server.operator().await;
     let backup = over(&server, &operator, &id).await;

@@ -206,7 +206,9 @@ fn bring_back(context: &Context, backup: &str, call: &Value) -> Result<()> {
     let done = follow(&session, backup)?;
     session.close()?;
     let said = plain(&done["operation"]["result"]);
-    context.out.result(&json!({ "result": said }), || said.clone())
+    context
+        .out
+        .result(&json!({ "result": said }), || said.clone())
 }
 
 fn restore(

@@ -171,7 +171,10 @@ impl Backups {
         caller.require_operator()?;
         let wanted = tenant::wanted(tenant, name)?;
         self.complete(id)?;
-        let identity = identity.map(Identities::parse).transpose().map_err(unusable)?;
+        let identity = identity
+            .map(Identities::parse)
+            .transpose()
+            .map_err(unusable)?;
         let operation = Operation::new(id.to_owned(), None, What::Restore, self.core.clock.now());
         self.begin(operation, move |all, operation| {
             work::bring_back(all, operation, &wanted, identity)
@@ -230,7 +233,10 @@ impl Backups {
         caller.require_operator()?;
         let operation = lock(&self.current).operation.clone();
         let mut all = self.folder.list().map_err(unusable)?;
-        if let Some(now) = operation.as_deref().and_then(|of| self.in_the_making(of, &all)) {
+        if let Some(now) = operation
+            .as_deref()
+            .and_then(|of| self.in_the_making(of, &all))
+        {
             all.retain(|one| one.id != now.id);
             all.insert(0, now);
         }

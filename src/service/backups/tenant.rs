@@ -58,8 +58,8 @@ impl Wanted {
         if let Some(rest) = key.strip_prefix(&own[..]) {
             let end = rest.iter().position(|b| matches!(b, b'#' | b'@'));
             let family = String::from_utf8_lossy(&rest[..end.unwrap_or(rest.len())]);
-            let kept = FAMILIES.contains(&&*family)
-                || (family == SECRETS && self.tenant == self.name);
+            let kept =
+                FAMILIES.contains(&&*family) || (family == SECRETS && self.tenant == self.name);
             return kept || !family.starts_with('~');
         }
         let whole = ["~#app#", "~#work#index#", keys::SHARED_DICTIONARIES];
@@ -102,7 +102,10 @@ pub async fn bring_back(
 
 /// The tenant's settings, under the name that it will have.
 async fn tenant(core: &Core, wanted: &Wanted, moment: &str) -> Result<Tenant, BackupError> {
-    let row = core.engine.get(Tree::Hot, &keys::tenant(&wanted.tenant)).await?;
+    let row = core
+        .engine
+        .get(Tree::Hot, &keys::tenant(&wanted.tenant))
+        .await?;
     let Some(row) = row else {
         return Err(BackupError::Refused(format!(
             "At {moment}, of which this backup is, there was no tenant {}.",
@@ -127,7 +130,9 @@ async fn adapt(store: &OpenStore, core: &Core, living: &AppState) -> Result<(), 
     let file = AppFile::parse(&living.file.source).map_err(|_| {
         BackupError::Refused("the applied app file is not understood any more".into())
     })?;
-    let applied = apps.apply(&Caller::Local, file, ApplyOptions::default()).await;
+    let applied = apps
+        .apply(&Caller::Local, file, ApplyOptions::default())
+        .await;
     applied.map_err(|error| {
         BackupError::Refused(format!(
             "The tenant does not fit the app file that is applied now. {}",
@@ -136,12 +141,18 @@ async fn adapt(store: &OpenStore, core: &Core, living: &AppState) -> Result<(), 
     })?;
     settle().await?;
     let state = apps.current();
-    let failed = state.head.indexes.iter().find_map(|entry| match &entry.state {
-        IndexState::Failed(why) => Some(format!("{} of {}: {why}", entry.index, entry.entity)),
-        _ => None,
-    });
+    let failed = state
+        .head
+        .indexes
+        .iter()
+        .find_map(|entry| match &entry.state {
+            IndexState::Failed(why) => Some(format!("{} of {}: {why}", entry.index, entry.entity)),
+            _ => None,
+        });
     if let Some(why) = failed {
-        return Err(BackupError::Refused(format!("An index cannot be built: {why}")));
+        return Err(BackupError::Refused(format!(
+            "An index cannot be built: {why}"
+        )));
     }
     let check = Check::new(core.clone(), apps, store.maintenance.clone());
     let found = check.run(&Caller::Local, CheckOptions::default()).await;
@@ -163,7 +174,10 @@ async fn copy(
     wanted: &Wanted,
     tenant: Tenant,
 ) -> Result<u64, BackupError> {
-    let arrival = tenants.arrive(wanted.name.clone(), living).await.map_err(of_service)?;
+    let arrival = tenants
+        .arrive(wanted.name.clone(), living)
+        .await
+        .map_err(of_service)?;
     let copied = async {
         dictionaries(from, tenants, &arrival).await?;
         let keys = rows(from, &arrival, operation, wanted).await?;
@@ -211,7 +225,10 @@ async fn rows(
     operation: &Operation,
     wanted: &Wanted,
 ) -> Result<u64, BackupError> {
-    let (old, new) = (TenantKeys::new(&wanted.tenant), TenantKeys::new(&wanted.name));
+    let (old, new) = (
+        TenantKeys::new(&wanted.tenant),
+        TenantKeys::new(&wanted.name),
+    );
     let (old, new) = (old.everything(), new.everything());
     let mut count = 0;
     for tree in Tree::ALL {

@@ -110,13 +110,18 @@ async fn what_a_killed_process_left_is_swept_and_what_a_living_one_has_is_not() 
     let folder = Folder(dir.path().to_owned());
     let living = folder.scratch("20260101T000000000Z").unwrap();
     fs::create_dir(dir.path().join("scratch-20250101T000000000Z")).unwrap();
-    let name = |year: u32| dir.path().join(format!("tenantry-{year}0101T000000000Z.backup.partial"));
+    let name = |year: u32| {
+        dir.path()
+            .join(format!("tenantry-{year}0101T000000000Z.backup.partial"))
+    };
     let locked = fs::File::create(name(2026)).unwrap();
     locked.lock().unwrap();
     fs::write(name(2025), "half").unwrap();
     fs::write(dir.path().join("other.partial"), "not ours").unwrap();
     folder.sweep();
-    assert!(living.path().exists() && name(2026).exists() && dir.path().join("other.partial").exists());
+    assert!(
+        living.path().exists() && name(2026).exists() && dir.path().join("other.partial").exists()
+    );
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3);
     drop(living);
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
@@ -139,12 +144,19 @@ async fn an_arrival_that_is_broken_off_is_erased_and_nobody_takes_its_name_meanw
             id: "acme".into(),
             ..NewTenant::default()
         };
-        let refused = bench.tenants.create(&Caller::Local, wish).await.unwrap_err();
+        let refused = bench
+            .tenants
+            .create(&Caller::Local, wish)
+            .await
+            .unwrap_err();
         assert_eq!(refused.code, Code::AlreadyExists, "{refused}");
         assert!(bench.tenants.arrive(slug.clone(), &app).await.is_err());
     };
     taken().await;
-    let unseen = bench.tenants.access(&Caller::Local, "acme", Scope::Read).await;
+    let unseen = bench
+        .tenants
+        .access(&Caller::Local, "acme", Scope::Read)
+        .await;
     assert_eq!(unseen.unwrap_err().code, Code::NotFound);
     // The process dies here; the next one finds it.
     bench.tenants.undo_arrivals().await.unwrap();
@@ -155,6 +167,15 @@ async fn an_arrival_that_is_broken_off_is_erased_and_nobody_takes_its_name_meanw
     assert_eq!(bench.rows(Tree::Hot, "~#work#").await, [""; 0]);
     // The name is free again.
     let again = bench.tenants.arrive(slug.clone(), &app).await.unwrap();
-    again.finish(&Tenant::new(slug, Instant(0)), 0).await.unwrap();
-    assert!(bench.tenants.access(&Caller::Local, "acme", Scope::Read).await.is_ok());
+    again
+        .finish(&Tenant::new(slug, Instant(0)), 0)
+        .await
+        .unwrap();
+    assert!(
+        bench
+            .tenants
+            .access(&Caller::Local, "acme", Scope::Read)
+            .await
+            .is_ok()
+    );
 }

@@ -141,6 +141,9 @@ impl Arrival<'_> {
 fn taken(slug: &TenantSlug) -> Error {
     Error::new(
         Code::AlreadyExists,
-        format!("The tenant {:?} exists, is arriving, or is still being erased: bring it back under another name.", slug.as_str()),
+        format!(
+            "The tenant {:?} exists, is arriving, or is still being erased: bring it back under another name.",
+            slug.as_str()
+        ),
     )
 }

@@ -329,7 +329,7 @@ impl BackupReader {
     }
 
     /// What comes next. Behind the end comes nothing more.
-    pub fn next(&mut self) -> Result<Next, BackupError> {
+    pub fn frame(&mut self) -> Result<Next, BackupError> {
         self.frames += 1;
         let mut head = [0; HEAD_BYTES];
         self.fill(&mut head)?;
@@ -442,7 +442,9 @@ mod tests {
         let mut noise = 1_u64;
         let error = loop {
             let value: Vec<u8> = std::iter::repeat_with(|| {
-                noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                noise = noise
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
                 (noise >> 56) as u8
             })
             .take(64 << 10)

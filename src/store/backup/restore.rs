@@ -55,7 +55,7 @@ pub fn into_folder(
     let store = engine.open(&engine_folder(dir, engine), CACHE_BYTES)?;
     let mut writes = 0;
     loop {
-        match backup.next()? {
+        match backup.frame()? {
             Next::Writes(frame) => writes += apply(&*store, frame, wanted)?,
             Next::End(trailer) => return Ok(Restored { trailer, writes }),
         }
