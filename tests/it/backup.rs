@@ -21,7 +21,7 @@ const TICKETS: &str = "/v1/tenants/demo/records/ticket";
 fn ticket(number: u64) -> Json {
     json!({
         "subject": number.to_string(),
-        "status": ["open", "pending", "closed"][number as usize % 3],
+        "status": (["open", "pending", "closed"][number as usize % 3]),
         "opened_at": "2026-03-01T00:00:00Z",
         "filler": "x".repeat(number as usize * 131 % 3_000),
     })

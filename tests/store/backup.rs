@@ -367,8 +367,8 @@ async fn any_byte_that_is_changed_or_gone_is_found_with_its_place() {
         };
         let content = read(&whole).unwrap();
         let mut harmless = 0;
-        let every = |n: usize| (0..whole.len()).filter(move |at| *at < 300 || at % n == 0);
-        for at in every(97) {
+        let every = |n: usize| (0..whole.len()).filter(move |at| *at < 200 || at % n == 0);
+        for at in every(397) {
             let mut bytes = whole.clone();
             bytes[at] ^= 0x10;
             let error = match read(&bytes) {
@@ -391,7 +391,7 @@ async fn any_byte_that_is_changed_or_gone_is_found_with_its_place() {
             assert!(told, "byte {at}: {error:?}");
         }
         assert!(harmless <= 2, "{harmless}");
-        for length in every(89) {
+        for length in every(389) {
             let error =
                 read(&whole[..length]).expect_err(&format!("{length} bytes of {}", whole.len()));
             let text = error.to_string();

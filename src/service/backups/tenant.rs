@@ -121,6 +121,10 @@ async fn tenant(core: &Core, wanted: &Wanted, moment: &str) -> Result<Tenant, Ba
 
 /// Applies the living app file to the scratch store, and checks what comes out.
 async fn adapt(store: &OpenStore, core: &Core, living: &AppState) -> Result<(), BackupError> {
+    // The one tenant of this store.
+    let mut count = Batch::default();
+    count.add(Tree::Hot, keys::TENANT_COUNT, 1);
+    core.engine.commit(count).await?;
     let apps = Arc::new(Apps::load(core.clone()).await.map_err(of_service)?);
     let settle = || async {
         while apps.work_step().await.map_err(of_service)? {}
