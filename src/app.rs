@@ -11,6 +11,7 @@ use crate::{
         apps::Apps,
         archive::Archive,
         auth::Auth,
+        backups::Backups,
         check::Check,
         holds::Holds,
         keys::{KeyCache, Keys},
@@ -42,6 +43,8 @@ pub struct App {
     pub apps: Arc<Apps>,
     /// Who asks.
     pub auth: Arc<Auth>,
+    /// Backups.
+    pub backups: Arc<Backups>,
     /// Whether the store is whole.
     pub check: Arc<Check>,
     /// API keys.
@@ -88,6 +91,13 @@ impl App {
                 keys.clone(),
                 passwords.clone(),
             )),
+            backups: Arc::new(Backups::new(
+                core.clone(),
+                store.clone(),
+                &config.backup,
+                tenants.clone(),
+                apps.clone(),
+            )?),
             check: Arc::new(Check::new(
                 core.clone(),
                 apps.clone(),

@@ -142,10 +142,11 @@ fn no_arrow_points_upwards() {
 }
 
 /// Where a library may be named: paths that begin with one of these.
-const ONLY_IN: [(&str, &[&str]); 4] = [
+const ONLY_IN: [(&str, &[&str]); 5] = [
     ("sled", &["store/engine/"]),
     ("fjall", &["store/engine/"]),
     ("bincode", &["store/codec.rs"]),
+    ("age", &["store/backup/"]),
     ("actix_web", &["http/", "cli/server.rs"]),
 ];
 

@@ -65,7 +65,7 @@ fn is_hot(n: usize) -> bool {
     n.is_multiple_of(10)
 }
 
-fn line(n: usize) -> String {
+pub fn line(n: usize) -> String {
     let (status, year) = if is_hot(n) {
         ("open", 2025)
     } else {
@@ -109,7 +109,7 @@ fn fill(bench: &Bench, records: usize, wanted: impl Fn(usize) -> bool) -> Result
     Ok(())
 }
 
-fn started(engine: &str, records: usize, wanted: impl Fn(usize) -> bool) -> Result<Bench> {
+pub fn started(engine: &str, records: usize, wanted: impl Fn(usize) -> bool) -> Result<Bench> {
     let bench = Bench::new(engine, APP)?;
     bench.ask("POST", "/v1/tenants", r#"{"id":"acme"}"#)?;
     fill(&bench, records, wanted)?;
@@ -222,11 +222,11 @@ fn asked(bench: &Bench) -> Result<String> {
     crate::subject::text(&asked["runs"][0])
 }
 
-fn ms(time: Duration) -> f64 {
+pub fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
-fn at(sorted: &[Duration], part: f64) -> Duration {
+pub fn at(sorted: &[Duration], part: f64) -> Duration {
     let last = sorted.len().saturating_sub(1);
     let place = ((sorted.len() as f64 * part) as usize).min(last);
     sorted.get(place).copied().unwrap_or_default()

@@ -2,6 +2,7 @@
 //! sizes. `cargo xtask bench` builds everything and runs this.
 
 mod archive;
+mod backup;
 mod data;
 mod growth;
 mod http;
@@ -30,6 +31,8 @@ enum Command {
     Jobs(jobs::Options),
     /// A store whose records were archived, beside one that never had them
     Archive(archive::Options),
+    /// Backups beside requests
+    Backup(backup::Options),
     /// The bare handler itself
     #[command(hide = true)]
     ServeBare {
@@ -44,6 +47,7 @@ fn main() -> Result<()> {
         Command::Growth(options) => growth::run(&options),
         Command::Jobs(options) => jobs::run(&options),
         Command::Archive(options) => archive::run(&options),
+        Command::Backup(options) => backup::run(&options),
         Command::ServeBare { address } => subject::serve_bare(address),
     }
 }

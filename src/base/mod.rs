@@ -1,10 +1,11 @@
-//! What every layer may use: time, sortable ids, and the data folder's lock,
-//! owner and socket.
+//! What every layer may use: time, sortable ids, a thread's priority, and the data
+//! folder's lock, owner and socket.
 
 pub mod clock;
 pub mod ids;
 pub mod lock;
 pub mod owner;
+pub mod priority;
 pub mod socket;
 
 pub use clock::{Clock, Instant, ManualClock, SystemClock};

@@ -68,6 +68,9 @@ pub enum Command {
     /// The applied app file and its versions
     #[command(subcommand)]
     App(App),
+    /// Backups of the whole store: make, list, verify, restore
+    #[command(subcommand)]
+    Backup(Backup),
     /// The store: its size, its health
     #[command(subcommand)]
     Store(Store),
@@ -560,6 +563,50 @@ pub enum App {
     Rollback {
         /// Its number, as history shows it
         version: u64,
+    },
+}
+
+/// `tenantry backup`
+#[derive(Debug, Subcommand)]
+pub enum Backup {
+    /// Make one now, as of one moment, beside everything that the server does
+    Create {
+        /// Verify it when it is made
+        #[arg(long)]
+        verify: bool,
+    },
+    /// List those that are there, and why they stay
+    List,
+    /// Restore one into a scratch store and check that
+    #[command(
+        after_help = "A backup of the installation's own folder is named by its id, and what comes of it is noted there.\nThe scratch store of any other file is made in TMPDIR.\n\nExit status: 0 it is whole, 1 it is not, or could not be tried."
+    )]
+    Verify {
+        /// Its id, as list shows it, or a file
+        backup: String,
+        /// The file with the secret key of age that opens it [default: identity in the configuration]
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
+    },
+    /// Make a store of one, only without a running server; or bring one tenant back, at any time
+    #[command(
+        after_help = "With --tenant: records, legal holds, receipts and settings come back; API keys and runs of jobs do not.\n\nWithout: API keys, operators and passwords are as they were then: what was revoked since is valid again. Nobody is signed in."
+    )]
+    Restore {
+        /// Its id, as list shows it, or a file
+        backup: String,
+        /// Over the store that is there, which is kept beside the new one
+        #[arg(long, conflicts_with = "tenant")]
+        overwrite: bool,
+        /// Only this tenant, beside those that are there
+        #[arg(long, short)]
+        tenant: Option<String>,
+        /// Under this name
+        #[arg(long = "as", value_name = "TENANT", requires = "tenant")]
+        name: Option<String>,
+        /// The file with the secret key of age that opens it [default: identity in the configuration]
+        #[arg(long, value_name = "FILE")]
+        identity: Option<PathBuf>,
     },
 }
 

@@ -110,6 +110,7 @@ fn dispatch(common: &Common, command: Command) -> Result<ExitCode> {
         Command::Import(import) => import::run(&context, &import)?,
         Command::Export(export) => commands::export::run(&context, &export)?,
         Command::App(app) => commands::app::run(&context, &app)?,
+        Command::Backup(backup) => commands::backup::run(&context, &backup)?,
         Command::Store(store) => commands::store::run(&context, &store)?,
         Command::Doctor => return doctor::run(&context),
         Command::Completions { shell } => {

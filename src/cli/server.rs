@@ -146,13 +146,20 @@ async fn run(
         let cause = error.cause.clone().unwrap_or_default();
         anyhow!("the server cannot start: {error} {cause}")
     })?);
+    app.tenants
+        .undo_arrivals()
+        .await
+        .map_err(|error| anyhow!("the server cannot start: {error}"))?;
     let upkeep = Background::start(app.core.clone(), app.apps.clone(), app.tenants.clone());
+    let folder = app.backups.folder().clone();
+    tokio::task::spawn_blocking(move || folder.sweep()).await?;
     // A command that serves itself is no place for jobs.
     let jobs = match listeners.tcp {
         Some(_) => Some(Engine::start(
             app.runs.clone(),
             app.records.clone(),
             app.archive.clone(),
+            app.backups.clone(),
             app.apps.clone(),
             app.job_metrics.clone(),
         )?),
@@ -164,6 +171,7 @@ async fn run(
     if let Some(jobs) = jobs {
         jobs.stop().await;
     }
+    app.backups.stop().await;
     upkeep.stop().await;
     closing.close();
     Ok(served?)

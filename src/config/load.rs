@@ -1,9 +1,14 @@
 //! Every key with its default and its bounds, in one place a section, and the
 //! rules between keys. `config.toml` says the same in sentences.
 
+use std::path::Path;
+
 use super::reader::Reader;
 use super::sources::{Sources, gather};
-use super::{Auth, Config, ConfigProblem, Cors, Jobs, Limits, Log, LogFormat, StoreConfig, server};
+use super::{
+    Auth, Backup, Config, ConfigProblem, Cors, Jobs, Limits, Log, LogFormat, StoreConfig, server,
+};
+use crate::domain::retention::Keep;
 
 /// The engines that `[store] engine` can name.
 const ENGINES: [&str; 3] = ["auto", "sled", "fjall"];
@@ -26,11 +31,14 @@ impl Config {
     }
 
     pub(super) fn read(reader: &mut Reader, sources: &Sources) -> Self {
+        let file = sources.file.as_deref();
+        let data = reader.path("data", Path::new("data"), file);
         let mut config = Self {
             file: sources.file.clone(),
-            data: reader.path("data", "data", sources.file.as_deref()),
+            backup: backup(reader, &data, file),
+            data,
             server: server::server(reader),
-            tls: server::tls(reader, sources.file.as_deref()),
+            tls: server::tls(reader, file),
             store: store(reader),
             limits: limits(reader),
             auth: auth(reader),
@@ -143,6 +151,35 @@ fn jobs(r: &mut Reader) -> Jobs {
         log_bytes_max: r.integer("jobs.log_bytes_max", 64 << 10, 1 << 10..=256 << 10),
         allow_private_addresses: r.boolean("jobs.allow_private_addresses", false),
     }
+}
+
+fn backup(r: &mut Reader, data: &Path, file: Option<&Path>) -> Backup {
+    Backup {
+        folder: r.path("backup.folder", &data.join("backups"), file),
+        keep: Keep {
+            daily: r.integer("backup.keep_daily", 7, 0..=3_660),
+            weekly: r.integer("backup.keep_weekly", 4, 0..=520),
+            monthly: r.integer("backup.keep_monthly", 12, 0..=1_200),
+            manual: r.integer("backup.keep_manual", 0, 0..=10_000),
+        },
+        recipients: r.texts(
+            "backup.recipients",
+            20,
+            "public keys of age such as \"age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p\"",
+            is_recipient,
+        ),
+        identity: r.optional_path("backup.identity", file),
+        verify: r.boolean("backup.verify", true),
+    }
+}
+
+/// Roughly what a public key of age looks like; it is read when the server starts.
+fn is_recipient(text: &str) -> bool {
+    let key = text.strip_prefix("age1").unwrap_or_default();
+    key.len() == 58
+        && key
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
 }
 
 fn cors(r: &mut Reader) -> Cors {

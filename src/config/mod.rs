@@ -19,6 +19,8 @@ use ipnet::IpNet;
 pub use problem::{ConfigProblem, Origin};
 pub use sources::{Flags, Sources};
 
+use crate::domain::retention::Keep;
+
 /// The configuration file's usual name.
 pub const FILE_NAME: &str = "config.toml";
 
@@ -45,6 +47,8 @@ pub struct Config {
     pub auth: Auth,
     /// How much runs at once, and what is kept of it.
     pub jobs: Jobs,
+    /// Where backups go, and which of them stay.
+    pub backup: Backup,
     /// Which other origins may call from a browser.
     pub cors: Cors,
     /// What is logged and how.
@@ -207,6 +211,21 @@ pub struct Jobs {
     pub log_bytes_max: usize,
     /// Whether webhooks may go to private addresses and over plain HTTP.
     pub allow_private_addresses: bool,
+}
+
+/// `[backup]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// The folder of the backups, absolute.
+    pub folder: PathBuf,
+    /// Which of those that a job made are kept, and of those made by hand.
+    pub keep: Keep,
+    /// Public keys of age that every backup is encrypted for; empty: none is encrypted.
+    pub recipients: Vec<String>,
+    /// The file with the secret key that opens encrypted ones, absolute, for verifying.
+    pub identity: Option<PathBuf>,
+    /// Whether the job verifies what it made.
+    pub verify: bool,
 }
 
 /// `[cors]`

@@ -166,7 +166,7 @@ impl Reader {
 
     /// A path; one from the file is relative to the file's folder, any other to the
     /// current one. Always absolute afterwards.
-    pub fn path(&mut self, key: &'static str, default: &str, file: Option<&Path>) -> PathBuf {
+    pub fn path(&mut self, key: &'static str, default: &Path, file: Option<&Path>) -> PathBuf {
         let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
         let (path, origin) = match self.take(key) {
             None => (folder.join(default), Origin::Default),

@@ -17,6 +17,7 @@ pub mod names;
 pub mod number;
 pub mod query;
 pub mod record;
+pub mod retention;
 pub mod schema;
 pub mod similar;
 pub mod tenant;

@@ -128,9 +128,27 @@ pub async fn json<T: serde::de::DeserializeOwned>(
 ) -> Result<T, Problem> {
     require_type(request, &["application/json"])?;
     let body = read(app, request, payload).await?;
+    parsed(&body)
+}
+
+/// The same, where no body at all means that nothing is asked for in particular.
+pub async fn json_or_default<T: serde::de::DeserializeOwned + Default>(
+    app: &Services,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<T, Problem> {
+    let body = read(app, request, payload).await?;
+    if body.is_empty() {
+        return Ok(T::default());
+    }
+    require_type(request, &["application/json"])?;
+    parsed(&body)
+}
+
+fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     // The shape alone would take a list for an object, and a key of a map twice.
-    parse_object(&body).map_err(|error| invalid(&error, error.line, error.column))?;
-    serde_json::from_slice(&body).map_err(|error| invalid(&error, error.line(), error.column()))
+    parse_object(body).map_err(|error| invalid(&error, error.line, error.column))?;
+    serde_json::from_slice(body).map_err(|error| invalid(&error, error.line(), error.column()))
 }
 
 fn invalid(error: &dyn std::fmt::Display, line: usize, column: usize) -> Problem {

@@ -15,7 +15,7 @@ use prometheus::{
 use super::{Answer, Services, problem::Problem, routes};
 use crate::{
     jobs::metrics::JobMetrics,
-    service::{Error, archive::Totals, records::Moved},
+    service::{Error, archive::Totals, backups::Figures, records::Moved},
     store::CommitterMetrics,
 };
 
@@ -242,6 +242,53 @@ fn tiers(totals: &Totals, moved: &Moved, oldest_due_s: f64) -> String {
     text
 }
 
+/// The backups that there are, and how the last one went.
+fn backups(figures: &Figures) -> String {
+    let mut text = String::new();
+    for (name, help, value) in [
+        (
+            "backup_last_success_timestamp_seconds",
+            "The moment that the newest backup is of, since the epoch; 0 is none.",
+            figures.last_success_s,
+        ),
+        (
+            "backup_last_duration_seconds",
+            "How long the newest backup took.",
+            figures.last_duration_s,
+        ),
+        (
+            "backup_last_bytes",
+            "The length of the newest backup's file.",
+            figures.last_bytes as f64,
+        ),
+        (
+            "backups",
+            "Complete backups that are there.",
+            figures.backups as f64,
+        ),
+        (
+            "backups_failed",
+            "Backups that failed, as far as they are remembered.",
+            figures.failed as f64,
+        ),
+        (
+            "backup_last_verified_timestamp_seconds",
+            "When a backup was verified last, since the epoch; 0 is never.",
+            figures.last_verified_s,
+        ),
+        (
+            "backup_last_verified_whole",
+            "Whether the backup that was verified last was found whole.",
+            f64::from(u8::from(figures.last_verified_whole)),
+        ),
+    ] {
+        text += &format!(
+            "# HELP tenantry_{name} {help}\n# TYPE tenantry_{name} gauge\ntenantry_{name} {value}\n"
+        );
+    }
+    text
+}
+
 /// Linux tells it in kB; other systems do not have the file.
 fn resident_bytes() -> Option<f64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -280,6 +327,9 @@ pub async fn show(app: Services, metrics: web::Data<Metrics>) -> Answer {
         &app.records.moved,
         app.archive.oldest_due_s(),
     );
+    let all = app.backups.clone();
+    let figures = web::block(move || all.figures()).await;
+    text += &backups(&figures.map_err(|error| Problem(Error::internal(error)))?);
     Ok(HttpResponse::Ok()
         .content_type("text/plain; version=0.0.4; charset=utf-8")
         .body(text))
@@ -304,6 +354,7 @@ mod tests {
             .text(&CommitterMetrics::default(), (0, 0.0))
             .unwrap();
         text += &tiers(&Totals::default(), &Moved::default(), 0.0);
+        text += &backups(&Figures::default());
         let (mut helps, mut types) = (BTreeMap::new(), BTreeMap::new());
         for line in text.lines() {
             if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' '))

@@ -10,6 +10,7 @@ pub mod assets;
 mod at_once;
 pub mod auth;
 pub mod authenticate;
+pub mod backups;
 pub mod batch;
 pub mod body;
 pub mod client;

@@ -12,8 +12,8 @@ use utoipa::{
 };
 
 use super::{
-    Answer, activity, app_file, archive, auth, batch, config, events, health, holds, jobs, keys,
-    metrics, operation_ids::OperationIds, operators, overview, records, routes, runs, store,
+    Answer, activity, app_file, archive, auth, backups, batch, config, events, health, holds, jobs,
+    keys, metrics, operation_ids::OperationIds, operators, overview, records, routes, runs, store,
     tenants, transfer,
 };
 
@@ -86,6 +86,11 @@ use super::{
         runs::cancel,
         runs::retry,
         runs::csv,
+        backups::list,
+        backups::create,
+        backups::get,
+        backups::verify,
+        backups::restore,
         store::stats,
         store::check,
         store::entities,
@@ -106,6 +111,7 @@ use super::{
         (name = "auth", description = "Sign in, sign out, who am I"),
         (name = "operators", description = "The people who run the installation"),
         (name = "transfer", description = "Import and export"),
+        (name = "backups", description = "Backups of the whole store"),
         (name = "store", description = "The store: its size, and whether it is whole"),
         (name = "server", description = "The server itself"),
     ),

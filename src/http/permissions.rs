@@ -121,6 +121,11 @@ pub const TABLE: &[(&str, &str, Need)] = &[
     ("GET", "/v1/config", Operator),
     ("GET", "/v1/tenants/{tenant}/entities", Tenant(Read)),
     ("GET", "/v1/tenants/{tenant}/indexes", Tenant(Read)),
+    ("GET", "/v1/backups", Operator),
+    ("POST", "/v1/backups", Operator),
+    ("GET", "/v1/backups/{id}", Operator),
+    ("POST", "/v1/backups/{id}/verify", Operator),
+    ("POST", "/v1/backups/{id}/restore", Operator),
     ("GET", "/v1/store/stats", Operator),
     ("POST", "/v1/store/check", Operator),
 ];

@@ -3,9 +3,9 @@
 use actix_web::{Resource, web};
 
 use super::{
-    activity, app_file, archive, auth, batch, config as configuration, events, health, holds, jobs,
-    keys, metrics, openapi, operators, overview, page, problem, records, runs, store, tenants,
-    transfer,
+    activity, app_file, archive, auth, backups, batch, config as configuration, events, health,
+    holds, jobs, keys, metrics, openapi, operators, overview, page, problem, records, runs, store,
+    tenants, transfer,
 };
 
 /// A resource that answers methods it does not know with 405 and `Allow`.
@@ -33,6 +33,7 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .configure(transfer::configure)
         .configure(jobs::configure)
         .configure(runs::configure)
+        .configure(backups::configure)
         .configure(store::configure)
         .configure(overview::configure)
         .configure(events::configure)

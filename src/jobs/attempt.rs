@@ -26,6 +26,7 @@ use crate::{
     service::{
         Result,
         archive::Archive,
+        backups::Backups,
         records::Records,
         runs::{End, Ended, Runs, Stop},
     },
@@ -39,6 +40,8 @@ pub struct Workshop {
     pub records: Arc<Records>,
     /// What is due for the archive.
     pub archive: Arc<Archive>,
+    /// Backups of the whole store.
+    pub backups: Arc<Backups>,
     /// What sends to other machines.
     pub network: Network,
     /// What is counted.
@@ -62,7 +65,7 @@ pub async fn attempt(workshop: &Workshop, id: &RunId) -> Result<Option<f64>> {
     );
     let cpu = AtomicU64::new(0);
     let work = Timed {
-        work: Box::pin(AssertUnwindSafe(kinds::run(&context, &workshop.network)).catch_unwind()),
+        work: Box::pin(AssertUnwindSafe(kinds::run(&context, workshop)).catch_unwind()),
         cpu: &cpu,
     };
     let timeout = Duration::from_millis(job.timeout_ms.unsigned_abs());

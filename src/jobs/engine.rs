@@ -9,10 +9,13 @@ use super::{
     attempt::Workshop, dispatcher::Dispatcher, heartbeat, kinds::webhook::Network,
     metrics::JobMetrics,
 };
-use crate::service::{Error, Result, apps::Apps, archive::Archive, records::Records, runs::Runs};
+use crate::{
+    base::priority,
+    service::{
+        Error, Result, apps::Apps, archive::Archive, backups::Backups, records::Records, runs::Runs,
+    },
+};
 
-/// The jobs' threads' priority (`man 2 setpriority`).
-const NICE: i32 = 10;
 /// The wait after a start that failed.
 const PAUSE: Duration = Duration::from_secs(5);
 
@@ -28,6 +31,7 @@ impl Engine {
         runs: Arc<Runs>,
         records: Arc<Records>,
         archive: Arc<Archive>,
+        backups: Arc<Backups>,
         apps: Arc<Apps>,
         metrics: Arc<JobMetrics>,
     ) -> Result<Self> {
@@ -37,6 +41,7 @@ impl Engine {
             runs,
             records,
             archive,
+            backups,
             network,
             metrics,
         });
@@ -44,7 +49,7 @@ impl Engine {
         let runtime = Builder::new_multi_thread()
             .worker_threads(runs.settings().cpu_slots)
             .thread_name("jobs")
-            .on_thread_start(step_back)
+            .on_thread_start(priority::step_back)
             .enable_all()
             .build()
             .map_err(|error| Error::internal(format!("no runtime for jobs: {error}")))?;
@@ -69,14 +74,6 @@ impl Engine {
         if !matches!(joined, Ok(Ok(()))) {
             tracing::error!("the jobs' thread broke off");
         }
-    }
-}
-
-/// Requests go first where the processors do not suffice for both. On Linux this is
-/// about the calling thread alone.
-fn step_back() {
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-        tracing::warn!(%error, "jobs run at the priority of requests");
     }
 }
 

@@ -58,6 +58,7 @@ impl Bench {
             runs,
             records,
             archive,
+            backups,
             apps,
             job_metrics,
             ..
@@ -66,6 +67,7 @@ impl Bench {
             runs.clone(),
             records.clone(),
             archive.clone(),
+            backups.clone(),
             apps.clone(),
             job_metrics.clone(),
         );

@@ -59,6 +59,10 @@ pub enum Code {
     WouldDropData,
     /// A previous change of the app is still being carried out.
     AppBusy,
+    /// A backup is being made, verified or brought back.
+    BackupBusy,
+    /// A backup, its folder or its keys cannot be used.
+    BackupUnusable,
     /// A named limit of the installation is reached.
     LimitReached,
     /// Too many attempts.

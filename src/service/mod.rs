@@ -7,6 +7,7 @@ mod error;
 pub mod apps;
 pub mod archive;
 pub mod auth;
+pub mod backups;
 pub mod check;
 pub mod counts;
 pub mod dictionaries;

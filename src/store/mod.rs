@@ -2,6 +2,7 @@
 //! all embedded ones (committer, caches, change sequence). Only `engine/` names
 //! an engine.
 
+pub mod backup;
 pub mod codec;
 pub mod committer;
 mod copy;

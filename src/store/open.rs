@@ -3,9 +3,12 @@
 use std::{path::Path, sync::Arc};
 
 use super::{
+    backup,
     committer::{Committed, CommitterMetrics, CommitterOptions},
     copy,
-    engine::{DiskEngine, Embedded, Engine, Maintenance, Result, Stored, memory::Memory},
+    engine::{
+        DiskEngine, Embedded, Engine, Maintenance, Result, StoreError, Stored, memory::Memory,
+    },
     folder,
 };
 
@@ -39,7 +42,7 @@ pub struct OpenStore {
     pub maintenance: Arc<dyn Maintenance>,
     /// What the committer counts.
     pub metrics: Arc<CommitterMetrics>,
-    close: Arc<dyn Fn() + Send + Sync>,
+    committed: Arc<Committed>,
 }
 
 impl OpenStore {
@@ -51,18 +54,22 @@ impl OpenStore {
     fn over_shared(engine: Arc<dyn Stored>, options: CommitterOptions) -> Result<Self> {
         let embedded: Arc<dyn Embedded> = engine.clone();
         let committed = Arc::new(Committed::start(embedded, options)?);
-        let closing = committed.clone();
         Ok(Self {
             metrics: committed.metrics(),
-            engine: committed,
+            engine: committed.clone(),
             maintenance: engine,
-            close: Arc::new(move || closing.close()),
+            committed,
         })
     }
 
     /// Writes what waits and ends the committer; further commits are refused.
     pub fn close(&self) {
-        (self.close)();
+        self.committed.close();
+    }
+
+    /// The committer, for who reads the whole store.
+    pub(super) fn committed(&self) -> &Committed {
+        &self.committed
     }
 }
 
@@ -73,6 +80,7 @@ pub fn memory() -> Result<OpenStore> {
 
 /// Opens the store in `dir`, or makes one where the folder is empty or missing.
 pub fn open(dir: &Path, options: &StoreOptions) -> Result<OpenStore> {
+    backup::settle(dir).map_err(|error| StoreError::Open(error.to_string()))?;
     let engine = folder::prepare(dir, options.engine)?;
     copy::settle(dir, engine)?;
     let opened = engine.open(&folder::engine_folder(dir, engine), options.cache_bytes)?;

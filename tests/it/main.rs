@@ -5,6 +5,7 @@
 mod app;
 mod archive;
 mod auth;
+mod backup;
 mod compression;
 mod console;
 mod crash;

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod apply;
 pub mod archive;
+pub mod backup;
 mod demo;
 pub mod export;
 pub mod init;

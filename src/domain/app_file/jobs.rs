@@ -56,8 +56,8 @@ const ARCHIVE_JOBS: [(&str, Option<&str>, i64); 3] = [
     ("purge", Some("0 5 * * *"), 3_600_000),
     ("restore", None, 0),
 ];
-/// How long one of them may take.
-const ARCHIVE_TIMEOUT_MS: i64 = 12 * 3_600_000;
+/// How long one of them, or a backup, may take.
+const LONG_TIMEOUT_MS: i64 = 12 * 3_600_000;
 
 fn add_archive_jobs(
     jobs: &mut BTreeMap<JobName, Arc<Job>>,
@@ -92,7 +92,7 @@ fn add_archive_jobs(
             timezone: Zone::Tenant,
             scope: Scope::EachTenant(BTreeMap::new()),
             spread_ms,
-            timeout_ms: ARCHIVE_TIMEOUT_MS,
+            timeout_ms: LONG_TIMEOUT_MS,
             retries: Retries::default(),
             overlap: Overlap::Skip,
             missed: Missed::RunOnce,
@@ -172,6 +172,11 @@ fn read_job(
             "spreads a schedule, and there is none",
         );
     }
+    // How long a whole store takes is not known beforehand.
+    let timeout_ms_default = match kind {
+        Kind::Backup => LONG_TIMEOUT_MS,
+        _ => TIMEOUT_MS_DEFAULT,
+    };
     Some(Job {
         name: name?.clone(),
         kind,
@@ -179,7 +184,7 @@ fn read_job(
         timezone,
         scope,
         spread_ms: spread_ms.unwrap_or(0),
-        timeout_ms: timeout_ms.unwrap_or(TIMEOUT_MS_DEFAULT),
+        timeout_ms: timeout_ms.unwrap_or(timeout_ms_default),
         retries,
         overlap: overlap.unwrap_or(Overlap::Skip),
         missed: missed.unwrap_or(Missed::RunOnce),

@@ -25,6 +25,8 @@ pub enum Kind {
     Restore,
     /// Erases archived records whose time is over.
     Purge(archive::Params),
+    /// Makes a backup of the whole store.
+    Backup,
     /// Does what a test needs.
     #[cfg(test)]
     Testing(String),
@@ -53,7 +55,8 @@ pub type Entities = BTreeMap<EntityName, Arc<Entity>>;
 
 impl Kind {
     /// The names, as `kind` takes them.
-    pub const NAMES: [&'static str; 5] = ["report", "webhook", "archive", "restore", "purge"];
+    pub const NAMES: [&'static str; 6] =
+        ["report", "webhook", "archive", "restore", "purge", "backup"];
 
     /// Reads the parameters of the kind with that name; `None` where there is none.
     pub fn parse(
@@ -67,6 +70,7 @@ impl Kind {
             "archive" => Some(archive::Params::parse(with, entities).map(Self::Archive)),
             "restore" => Some(typed::<NoParams>(with).map(|NoParams {}| Self::Restore)),
             "purge" => Some(archive::Params::parse(with, entities).map(Self::Purge)),
+            "backup" => Some(typed::<NoParams>(with).map(|NoParams {}| Self::Backup)),
             #[cfg(test)]
             "testing" => Some(Ok(Self::Testing(
                 with["does"].as_str().unwrap_or_default().to_owned(),
@@ -83,6 +87,7 @@ impl Kind {
             Self::Archive(_) => "archive",
             Self::Restore => "restore",
             Self::Purge(_) => "purge",
+            Self::Backup => "backup",
             #[cfg(test)]
             Self::Testing(_) => "testing",
         }
@@ -92,7 +97,8 @@ impl Kind {
     pub fn waits_on_network(&self) -> bool {
         match self {
             Self::Report(_) | Self::Archive(_) | Self::Restore | Self::Purge(_) => false,
-            Self::Webhook(_) => true,
+            // It waits for a thread of its own, and that one for the disk.
+            Self::Webhook(_) | Self::Backup => true,
             #[cfg(test)]
             Self::Testing(does) => does.starts_with("io "),
         }
@@ -103,6 +109,10 @@ impl Kind {
         match (self, scope) {
             #[cfg(test)]
             (Self::Testing(_), _) => None,
+            (Self::Backup, Scope::Installation) => None,
+            (Self::Backup, Scope::EachTenant(_)) => {
+                Some("works on the whole store: expected for = \"installation\"")
+            }
             (_, Scope::EachTenant(_)) => None,
             (_, Scope::Installation) => {
                 Some("works on a tenant's records: expected for = \"each-tenant\"")

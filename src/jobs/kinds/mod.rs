@@ -2,6 +2,7 @@
 //! read in `domain/job/kind.rs`.
 
 mod archive;
+mod backup;
 mod moving;
 mod purge;
 mod report;
@@ -9,21 +10,24 @@ mod report;
 mod testing;
 pub mod webhook;
 
-use self::webhook::Network;
-use super::context::{Context, Failure};
+use super::{
+    attempt::Workshop,
+    context::{Context, Failure},
+};
 use crate::domain::job::Kind;
 
 /// Entity and id of the record that a run made.
 pub type Made = Option<(String, String)>;
 
 /// Does the work of a run's kind.
-pub async fn run(context: &Context, network: &Network) -> Result<Made, Failure> {
+pub async fn run(context: &Context, workshop: &Workshop) -> Result<Made, Failure> {
     match &context.claimed().job.kind {
-        Kind::Report(params) => report::run(context, network, params).await,
-        Kind::Webhook(params) => webhook::run(context, network, params).await,
+        Kind::Report(params) => report::run(context, &workshop.network, params).await,
+        Kind::Webhook(params) => webhook::run(context, &workshop.network, params).await,
         Kind::Archive(params) => archive::run(context, params).await,
         Kind::Restore => archive::restore(context).await,
         Kind::Purge(params) => purge::run(context, params).await,
+        Kind::Backup => backup::run(context, &workshop.backups).await,
         #[cfg(test)]
         Kind::Testing(does) => testing::run(context, does).await,
     }

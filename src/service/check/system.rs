@@ -175,7 +175,7 @@ fn read(family: &str, key: &Key, value: &Value, prefix: usize) -> Result<(), Str
         }
         ("~receipt", _) => readable::<Receipt>(value),
         ("~dictnow", _) => readable::<DictionaryNow>(value),
-        ("work", work) if tenants::is_erasure(work) => Ok(()),
+        ("work", work) if tenants::is_erasure(work) || tenants::is_arrival(work) => Ok(()),
         _ if value.is_empty() => Err("an empty row".to_owned()),
         _ => Ok(()),
     }

@@ -78,13 +78,13 @@ impl Run<'_> {
         Ok(self.core.engine.get(Tree::Hot, &row).await?.is_some())
     }
 
-    /// Whether the tenant was deleted and its rows are being removed.
+    /// Whether the tenant was deleted and its rows are being removed, or is arriving out of
+    /// a backup.
     async fn leaving(&self, slug: &str) -> Result<bool> {
         let Ok(slug) = TenantSlug::parse(slug) else {
             return Ok(false);
         };
-        let work = tenants::work_key(&slug);
-        Ok(self.core.engine.get(Tree::Hot, &work).await?.is_some())
+        tenants::in_between(self.core, &slug).await
     }
 
     async fn orphan(&mut self, tree: Tree, place: &Place) -> Result<()> {

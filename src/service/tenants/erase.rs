@@ -15,7 +15,7 @@ use crate::{
 const WORK: &str = "erase#";
 
 /// What tells that a tenant is being erased.
-pub(in crate::service) fn work_key(slug: &TenantSlug) -> Key {
+pub(super) fn work_key(slug: &TenantSlug) -> Key {
     keys::work(&format!("{WORK}{slug}"))
 }
 

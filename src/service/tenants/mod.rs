@@ -1,11 +1,13 @@
 //! Tenants: the customer accounts. `erase.rs` removes everything of one.
 
+mod arrival;
 mod erase;
 mod slugs;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-pub(in crate::service) use erase::{is_erasure, work_key};
+pub(in crate::service) use arrival::{Arrival, is_arrival};
+pub(in crate::service) use erase::is_erasure;
 use serde::Deserialize;
 pub use slugs::{all_slugs, next_slug};
 use tokio::sync::Notify;
@@ -116,6 +118,13 @@ pub struct NewTenant {
     pub archive: Option<OwnRulesChange>,
 }
 
+/// Whether the rows of a tenant that is not there are on their way in or out.
+pub(in crate::service) async fn in_between(core: &Core, slug: &TenantSlug) -> Result<bool> {
+    let work = [erase::work_key(slug), arrival::work_key(slug)];
+    let found = core.engine.get_many(Tree::Hot, &work).await?;
+    Ok(found.iter().any(Option::is_some))
+}
+
 /// The service.
 pub struct Tenants {
     core: Core,
@@ -205,6 +214,7 @@ impl Tenants {
             let mut batch = Batch::default();
             batch.expect(Tree::Hot, keys::tenant(&tenant.id), Condition::Absent);
             batch.expect(Tree::Hot, erase::work_key(&tenant.id), Condition::Absent);
+            batch.expect(Tree::Hot, arrival::work_key(&tenant.id), Condition::Absent);
             let unchanged = counted.map_or(Condition::Absent, Condition::Value);
             batch.expect(Tree::Hot, counter.clone(), unchanged);
             batch.put(Tree::Hot, keys::tenant(&tenant.id), codec::encode(tenant)?);
@@ -220,6 +230,12 @@ impl Tenants {
             match self.core.engine.commit(batch).await {
                 Ok(()) => return Ok(true),
                 Err(StoreError::Conflict { index: 0, .. }) => return Ok(false),
+                Err(StoreError::Conflict { index: 2, .. }) => {
+                    return Err(Error::new(
+                        Code::AlreadyExists,
+                        "A tenant of this name is being brought back from a backup.",
+                    ));
+                }
                 Err(StoreError::Conflict { index: 1, .. }) => {
                     return Err(Error::new(
                         Code::AlreadyExists,
@@ -232,6 +248,11 @@ impl Tenants {
                 Err(other) => return Err(other.into()),
             }
         }
+    }
+
+    /// Whether a row of the installation's is there.
+    pub(in crate::service) async fn has(&self, key: &Key) -> Result<bool> {
+        Ok(self.core.engine.get(Tree::Hot, key).await?.is_some())
     }
 
     async fn exists(&self, slug: &TenantSlug) -> Result<bool> {

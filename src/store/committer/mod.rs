@@ -16,6 +16,7 @@ mod group;
 mod metrics;
 mod pages;
 mod queue;
+mod tee;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -26,6 +27,7 @@ use std::{
 
 use async_trait::async_trait;
 pub use metrics::CommitterMetrics;
+pub use tee::{TEE_BYTES_MAX, Tee};
 use tokio::sync::oneshot;
 
 use self::{
@@ -34,6 +36,7 @@ use self::{
     group::{Group, Prepared, Values},
     pages::PageCache,
     queue::{Next, Queue},
+    tee::TeeIn,
 };
 use super::engine::{
     Batch, Embedded, Engine, KEY_BYTES_MAX, Key, Page, Result, Scan, StoreError, Tree,
@@ -99,6 +102,8 @@ struct Shared {
     metrics: Arc<CommitterMetrics>,
     /// Held by the thread that prepares.
     position: Mutex<Position>,
+    /// Who is handed every group; held while a group is being applied.
+    tee: Mutex<Option<TeeIn>>,
     /// Why writes stopped.
     failed: OnceLock<String>,
 }
@@ -112,16 +117,7 @@ pub struct Committed {
 impl Committed {
     /// Starts the two threads over `engine`.
     pub fn start(engine: Arc<dyn Embedded>, options: CommitterOptions) -> Result<Self> {
-        let stored = engine.get(Tree::Hot, SEQUENCE_KEY.as_bytes())?;
-        let sequence = match stored {
-            None => 0,
-            Some(bytes) => bytes[..].try_into().map(u64::from_le_bytes).map_err(|_| {
-                StoreError::Corrupt(format!(
-                    "the change sequence has {} bytes, not 8",
-                    bytes.len()
-                ))
-            })?,
-        };
+        let sequence = read_sequence(engine.get(Tree::Hot, SEQUENCE_KEY.as_bytes())?)?;
         let shared = Arc::new(Shared {
             engine,
             options,
@@ -134,6 +130,7 @@ impl Committed {
                 in_flight: Arc::default(),
                 sequence,
             }),
+            tee: Mutex::default(),
             failed: OnceLock::new(),
         });
         let spawn = |number: usize| {
@@ -153,6 +150,18 @@ impl Committed {
     /// What the committer did so far.
     pub fn metrics(&self) -> Arc<CommitterMetrics> {
         self.shared.metrics.clone()
+    }
+
+    /// From now on every group that is applied is handed to the reader of the tee as well,
+    /// which may be so many bytes behind.
+    pub fn tee(&self, bytes_max: usize) -> Result<Tee> {
+        Tee::open(self.shared.clone(), bytes_max)
+    }
+
+    /// A page as the engine has it, past the caches: who walks through everything is not
+    /// to push out what others read.
+    pub fn scan_uncached(&self, scan: &Scan) -> Result<Page> {
+        self.shared.engine.scan(scan)
     }
 
     /// Takes no further batch, writes those that wait, and ends the threads.
@@ -258,6 +267,7 @@ impl Shared {
         if group.writes.is_empty() {
             return Ok(());
         }
+        let tee = lock(&self.tee);
         let touched = self
             .generations
             .begin(group.writes.iter().map(|w| &w.key[..]));
@@ -275,8 +285,15 @@ impl Shared {
             );
             let _ = self.failed.set(reason);
             self.cache.disable();
+            if let Some(tee) = &*tee {
+                tee.failed();
+            }
             return Err(error);
         }
+        if let Some(tee) = &*tee {
+            tee.applied(&group.writes);
+        }
+        drop(tee);
         for write in &group.writes {
             self.cache.forget(write.tree, &write.key);
         }
@@ -317,6 +334,15 @@ impl Shared {
             Err(_) => self.engine.get(tree, key),
         }
     }
+}
+
+fn read_sequence(stored: Option<Value>) -> Result<u64> {
+    stored.map_or(Ok(0), |bytes| {
+        bytes[..].try_into().map(u64::from_le_bytes).map_err(|_| {
+            let bytes = bytes.len();
+            StoreError::Corrupt(format!("the change sequence has {bytes} bytes, not 8"))
+        })
+    })
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
