@@ -12,6 +12,7 @@ mod peers;
 mod process;
 mod subject;
 mod table;
+mod torture;
 mod workload;
 
 use std::net::SocketAddr;
@@ -30,6 +31,9 @@ enum Command {
     Jobs(jobs::Options),
     /// A store whose records were archived, beside one that never had them
     Archive(archive::Options),
+    /// Crashes and faults instead of figures
+    #[command(subcommand)]
+    Torture(torture::Options),
     /// The bare handler itself
     #[command(hide = true)]
     ServeBare {
@@ -44,6 +48,7 @@ fn main() -> Result<()> {
         Command::Growth(options) => growth::run(&options),
         Command::Jobs(options) => jobs::run(&options),
         Command::Archive(options) => archive::run(&options),
+        Command::Torture(options) => torture::run(&options),
         Command::ServeBare { address } => subject::serve_bare(address),
     }
 }

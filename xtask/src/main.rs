@@ -7,6 +7,7 @@ mod place;
 mod tally;
 mod test;
 mod tools;
+mod torture;
 mod web;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ usage: cargo xtask COMMAND
   web            build the page of web/ into web/dist, where the next build embeds it
   demo [ARGS]    build everything in release and run `tenantry serve --demo ARGS`
   bench WHAT     measure a release build: `peers` beside PocketBase, `growth`, `jobs`, `archive` (--help tells more)
+  torture WHAT   crashes and faults of the real binary: `power`, `kill`, `faults` (--help tells more)
   screenshots    write a picture of every page of the console into web/screenshots
   test           install what the tests need, then run every check and test";
 
@@ -30,6 +32,7 @@ fn main() -> ExitCode {
     let done = match (command.as_str(), rest.is_empty()) {
         ("web", true) => web::build(),
         ("bench", false) => bench::start(&rest),
+        ("torture", false) => torture::start(&rest),
         ("demo", _) => demo::start(&rest),
         ("screenshots", true) => test::screenshots(),
         ("test", true) => return test::run_all(),

@@ -19,8 +19,17 @@ pub fn calls() -> u64 {
     CALLS.load(Ordering::SeqCst)
 }
 
+/// Whether this process is to run on sled as it comes: a build for that and nothing
+/// else (the feature `unsynced`), which is told so once more when it is started.
+pub fn is_given_up() -> bool {
+    let told =
+        || std::env::var_os("TENANTRY_UNSYNCED").is_some_and(|t| t == "the data may be lost");
+    cfg!(feature = "unsynced") && told()
+}
+
 /// Stands in for libc's function of this name: not implemented, so that the
 /// caller uses `fsync`.
+#[cfg(not(feature = "unsynced"))]
 #[expect(
     unsafe_code,
     reason = "defining a libc symbol is the only way to reach sled's sync; the function touches nothing but an atomic and errno"
