@@ -8,6 +8,7 @@ mod auth;
 mod compression;
 mod console;
 mod crash;
+mod faults;
 mod jobs;
 mod lifecycle;
 mod limits;

@@ -1,7 +1,7 @@
 //! Faults under the running server: what it answers while they last, and what is there
 //! afterwards.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, io::Write as _, path::Path, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -126,7 +126,7 @@ impl Trial {
         let place = backing
             .as_ref()
             .map_or(folder.path(), |memory| &memory.mounted_at);
-        let volume = Volume::new(place, DEVICE_MB)?;
+        let mut volume = Volume::new(place, DEVICE_MB)?;
         let rig = Rig::new(Tenantry::new(engine)?, TICKET, &volume.mounted_at, &SMALL)?;
         let mut trial = Self {
             rig,
@@ -134,15 +134,16 @@ impl Trial {
             wrong: Vec::new(),
             saw: Vec::new(),
         };
-        let done = trial.carry_out(&volume);
+        let done = trial.carry_out(&mut volume);
         let Self {
             rig, wrong, saw, ..
         } = trial;
         if done.is_err() || !wrong.is_empty() {
             let log = rig.bench.folder.path().join("log");
             let log = fs::read_to_string(log).unwrap_or_default();
-            let kept: Vec<&str> = log.lines().rev().take(40).collect();
-            eprintln!("{}", kept.into_iter().rev().collect::<Vec<_>>().join("\n"));
+            // The first errors tell most.
+            let errors = log.lines().filter(|line| !line.contains(" INFO "));
+            eprintln!("{}", errors.take(20).collect::<Vec<_>>().join("\n"));
         }
         drop(rig);
         drop(volume);
@@ -151,7 +152,7 @@ impl Trial {
         Ok((saw.join(", "), wrong))
     }
 
-    fn carry_out(&mut self, volume: &Volume) -> Result<()> {
+    fn carry_out(&mut self, volume: &mut Volume) -> Result<()> {
         if self.fault == Fault::Reads {
             self.rig.fill(FILLER)?;
         }
@@ -167,17 +168,28 @@ impl Trial {
                 fill_up(&ballast)?;
                 None
             }
-            _ => None,
+            _ => {
+                // More than there is behind the device, which shows only when it is
+                // written back. What becomes of the ballast is nobody's concern.
+                let mut file = fs::File::create(&ballast)?;
+                file.write_all(&vec![b'x'; (BACKING_MB as usize) << 20])?;
+                let _ = file.sync_all();
+                None
+            }
         };
         self.during()?;
         drop(injector);
-        if self.fault == Fault::Full {
-            fs::remove_file(&ballast)?;
+        match self.fault {
+            Fault::Full => fs::remove_file(&ballast)?,
+            Fault::Backing => volume.enlarge_backing(BACKING_MB * 8)?,
+            _ => {}
         }
+        self.without_restart()?;
         if self.fault == Fault::Backing {
-            volume.enlarge_backing(BACKING_MB * 8)?;
+            // The file system has given up as well.
+            volume.mount_again()?;
         }
-        self.after()
+        self.with_restart()
     }
 
     /// While it lasts.
@@ -225,8 +237,8 @@ impl Trial {
         Ok(())
     }
 
-    /// When it is over: without a restart, then with one.
-    fn after(&mut self) -> Result<()> {
+    /// When it is over, up to the server's end.
+    fn without_restart(&mut self) -> Result<()> {
         let answered = self.rig.load(BEFORE, |_| Ok(()))?;
         let needs_restart = !self.rig.shared.refusals.borrow().is_empty();
         self.refused(&[503])?;
@@ -239,7 +251,11 @@ impl Trial {
         }
         let ended = self.rig.process()?.terminate(PATIENCE)?;
         self.demand(ended, || "SIGTERM did not end the server well".into());
-        self.rig.process()?.kill()?;
+        self.rig.process()?.kill()
+    }
+
+    /// And with a new start.
+    fn with_restart(&mut self) -> Result<()> {
         self.rig.bench.start()?;
         let wrong = self.rig.wrong()?;
         self.wrong.extend(wrong);
@@ -287,7 +303,6 @@ fn without_id(problem: &Value) -> Value {
 
 /// Takes all the space that there is.
 fn fill_up(ballast: &Path) -> Result<()> {
-    use std::io::Write as _;
     let mut file = fs::File::create(ballast)?;
     for bytes in [1 << 20, 4096] {
         let block = vec![b'x'; bytes];

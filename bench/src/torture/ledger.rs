@@ -49,6 +49,13 @@ impl Ledger {
         self.acknowledged += 1;
     }
 
+    /// The last request was answered by what says that nothing was done.
+    pub fn withdraw(&mut self, name: &Name) {
+        if let Some(known) = self.records.get_mut(name) {
+            known.asked.pop();
+        }
+    }
+
     /// The record was found so: from here on that is what has to be there.
     pub fn found(&mut self, name: &Name, found: Option<u64>) {
         let known = self.records.entry(name.clone()).or_default();

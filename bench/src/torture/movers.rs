@@ -148,7 +148,13 @@ impl Moving {
 
     /// Waits until no run waits or is under way, but for the next of the schedule.
     pub fn settled(rig: &Rig) -> Result<()> {
-        rig.bench.ask("POST", "/v1/pauses", r#"{"job":"count"}"#)?;
+        let (status, said) =
+            rig.bench
+                .setup()?
+                .ask("POST", "/v1/pauses", &rig.bench.token, r#"{"job":"count"}"#)?;
+        if status >= 300 {
+            bail!("the job does not pause: {status} {said}");
+        }
         for _ in 0..SETTLED_MAX {
             let mut runs = 0;
             for state in ["queued", "running"] {

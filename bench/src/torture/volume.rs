@@ -71,6 +71,12 @@ impl Volume {
         unmounted.map(drop)
     }
 
+    /// Unmounts and mounts it.
+    pub fn mount_again(&mut self) -> Result<()> {
+        self.unmount()?;
+        self.mount()
+    }
+
     /// Writes that the device has carried out, and those that are under way.
     fn writes(&self) -> Result<(u64, u64)> {
         let device = self.device.as_deref().unwrap_or_default();

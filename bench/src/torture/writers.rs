@@ -103,9 +103,10 @@ impl Shared {
                 // The server is gone.
                 Ok(Err(_)) => return,
                 Ok(Ok(status)) => {
-                    let gone = wanted.is_none() && status == 404;
-                    if gone || (200..300).contains(&status) {
+                    if (200..300).contains(&status) {
                         self.ledger.borrow_mut().acknowledge(&name, wanted);
+                    } else if wanted.is_none() && status == 404 {
+                        self.ledger.borrow_mut().withdraw(&name);
                     } else {
                         let body = serde_json::from_slice(&connection.body);
                         self.refuse(status, body.unwrap_or_default());
