@@ -127,7 +127,8 @@ impl Trial {
             .as_ref()
             .map_or(folder.path(), |memory| &memory.mounted_at);
         let mut volume = Volume::new(place, DEVICE_MB)?;
-        let rig = Rig::new(Tenantry::new(engine)?, TICKET, &volume.mounted_at, &SMALL)?;
+        let env: &[_] = if fault == Fault::Reads { &SMALL } else { &[] };
+        let rig = Rig::new(Tenantry::new(engine)?, TICKET, &volume.mounted_at, env)?;
         let mut trial = Self {
             rig,
             fault,

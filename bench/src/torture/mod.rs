@@ -42,6 +42,9 @@ struct Engines {
     engine: Vec<String>,
 }
 
+/// Lines of one round's failures that are printed.
+const SHOWN: usize = 8;
+
 /// What rounds came to: each one's line is printed, the sum at the end.
 struct Tally {
     what: String,
@@ -64,8 +67,11 @@ impl Tally {
         self.failed += usize::from(!wrong.is_empty());
         let verdict = if wrong.is_empty() { "ok" } else { "FAILED" };
         println!("{} {name}: {verdict}; {saw}", self.what);
-        for line in wrong {
+        for line in wrong.iter().take(SHOWN) {
             println!("    {line}");
+        }
+        if wrong.len() > SHOWN {
+            println!("    and {} more", wrong.len() - SHOWN);
         }
     }
 

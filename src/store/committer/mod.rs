@@ -76,6 +76,9 @@ impl Default for CommitterOptions {
     }
 }
 
+/// So often within that time is looked for a stalled write.
+const LOOKS: u32 = 4;
+
 /// How often is looked whether the threads have ended.
 const CLOSING_LOOK: Duration = Duration::from_millis(2);
 
@@ -135,7 +138,11 @@ impl Committed {
         let shared = Arc::new(Shared {
             engine,
             options,
-            queue: Queue::new(options.queue_batches, options.queue_bytes),
+            queue: Queue::new(
+                options.queue_batches,
+                options.queue_bytes,
+                options.stalled_after / LOOKS,
+            ),
             cache: RecordCache::new(options.cache_bytes - options.cache_bytes / PAGES_PART),
             pages: PageCache::new(options.cache_bytes / PAGES_PART),
             generations: Generations::new(),
@@ -229,6 +236,7 @@ impl Shared {
                     }
                 }
                 Next::Apply => break,
+                Next::Late => self.stall.look(),
                 Next::Closed => return None,
             }
         }
@@ -308,12 +316,13 @@ impl Shared {
     /// Waits for a batch's answer, but not for a disk that does not answer.
     async fn answered(&self, mut answer: oneshot::Receiver<Result<()>>) -> Result<()> {
         loop {
-            match tokio::time::timeout(self.stall.after(), &mut answer).await {
-                Ok(answered) => {
+            tokio::select! {
+                biased;
+                answered = &mut answer => {
                     return answered
                         .unwrap_or_else(|_| Err(StoreError::Io("the committer ended".into())));
                 }
-                Err(_) => self.let_in()?,
+                () = self.stall.noticed() => self.let_in()?,
             }
         }
     }

@@ -8,10 +8,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::{Notify, futures::Notified};
+
 /// What is being applied, since when.
 pub struct Stall {
     since: Mutex<Option<Instant>>,
     after: Duration,
+    noticed: Notify,
 }
 
 impl Stall {
@@ -20,12 +23,20 @@ impl Stall {
         Self {
             since: Mutex::default(),
             after,
+            noticed: Notify::new(),
         }
     }
 
-    /// The limit.
-    pub fn after(&self) -> Duration {
-        self.after
+    /// Tells those who wait where it has stalled; to be called now and then.
+    pub fn look(&self) {
+        if self.reason().is_some() {
+            self.noticed.notify_waiters();
+        }
+    }
+
+    /// Waits until somebody finds that it has stalled.
+    pub fn noticed(&self) -> Notified<'_> {
+        self.noticed.notified()
     }
 
     /// A group goes to the engine.
