@@ -55,8 +55,8 @@ const INVOICES: usize = 450;
 const SCRAP: usize = 100;
 /// How often is looked whether a run has ended.
 const LOOK: Duration = Duration::from_millis(20);
-/// How long runs may take to end when nothing else goes on.
-const SETTLED_MAX: usize = 1_500;
+/// So often is looked: five minutes for what fifty kills broke off.
+const SETTLED_MAX: usize = 15_000;
 
 /// The records that move.
 pub struct Moving {
