@@ -40,7 +40,7 @@ impl Connection {
     }
 
     /// Sends a whole request and reads its answer; gives the status.
-    async fn call(&mut self, request: &[u8]) -> Result<u16> {
+    pub async fn call(&mut self, request: &[u8]) -> Result<u16> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
         let (status, head_bytes, length) = loop {

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
@@ -21,16 +22,29 @@ pub struct Bench {
     pub tenantry: Tenantry,
     who: String,
     pub token: String,
+    /// Settings of the server, as `TENANTRY_SECTION__KEY`.
+    pub env: Vec<(String, String)>,
 }
 
 impl Bench {
     pub fn new(engine: &str, app: &str) -> Result<Self> {
-        let tenantry = Tenantry::new(engine)?;
-        let folder = tempfile::tempdir()?;
+        Self::within(Tenantry::new(engine)?, app, &std::env::temp_dir(), &[])
+    }
+
+    /// In a fresh folder within `parent`, with settings of its own.
+    pub fn within(
+        tenantry: Tenantry,
+        app: &str,
+        parent: &Path,
+        env: &[(&str, &str)],
+    ) -> Result<Self> {
+        let folder = tempfile::tempdir_in(parent)?;
+        let own = env.iter().map(|(k, v)| ((*k).into(), (*v).into()));
         let made = done(
             tenantry
                 .command(folder.path())
-                .args(["init", "--yes", "--json"]),
+                .args(["init", "--yes", "--json"])
+                .envs(env.iter().copied()),
         )?;
         let made: Value = serde_json::from_slice(&made)?;
         let mut bench = Self {
@@ -39,6 +53,7 @@ impl Bench {
             tenantry,
             who: made["operator"].to_string(),
             token: String::new(),
+            env: own.collect(),
         };
         bench.start()?;
         bench.apply(app)?;
@@ -49,6 +64,7 @@ impl Bench {
         let address = free_address()?;
         let mut serve = self.tenantry.command(self.folder.path());
         serve.env("TENANTRY_JOBS__ALLOW_PRIVATE_ADDRESSES", "true");
+        serve.envs(self.env.iter().cloned());
         serve.args(["serve", "--listen", &address.to_string()]);
         let began = Instant::now();
         self.process = Some(Process::start(
@@ -64,7 +80,7 @@ impl Bench {
         Ok(took)
     }
 
-    /// Ends the server in good order.
+    /// Ends the server; what it acknowledged is on disk.
     pub fn stop(&mut self) -> Result<()> {
         self.process = None;
         Ok(())

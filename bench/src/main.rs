@@ -13,6 +13,7 @@ mod peers;
 mod process;
 mod subject;
 mod table;
+mod torture;
 mod workload;
 
 use std::net::SocketAddr;
@@ -33,6 +34,9 @@ enum Command {
     Archive(archive::Options),
     /// Backups beside requests
     Backup(backup::Options),
+    /// Crashes and faults instead of figures
+    #[command(subcommand)]
+    Torture(torture::Options),
     /// The bare handler itself
     #[command(hide = true)]
     ServeBare {
@@ -48,6 +52,7 @@ fn main() -> Result<()> {
         Command::Jobs(options) => jobs::run(&options),
         Command::Archive(options) => archive::run(&options),
         Command::Backup(options) => backup::run(&options),
+        Command::Torture(options) => torture::run(&options),
         Command::ServeBare { address } => subject::serve_bare(address),
     }
 }

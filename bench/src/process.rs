@@ -50,6 +50,70 @@ impl Process {
         Ok(process)
     }
 
+    /// The process's number.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal by its name, without the SIG.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status()?;
+        match sent.success() {
+            true => Ok(()),
+            false => bail!("kill -s {name} {pid}: {sent}"),
+        }
+    }
+
+    /// Stops every thread where it is; what the system does for one of them just now
+    /// it does to the end.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal("STOP")?;
+        let began = Instant::now();
+        while !self.is_frozen()? {
+            if began.elapsed() > PATIENCE {
+                bail!("the process does not stop");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    fn is_frozen(&self) -> Result<bool> {
+        let tasks = format!("/proc/{}/task", self.id());
+        for task in fs::read_dir(&tasks).context(tasks)? {
+            // A thread may end meanwhile.
+            let Ok(stat) = fs::read_to_string(task?.path().join("stat")) else {
+                continue;
+            };
+            let (_, rest) = stat.rsplit_once(')').context("no stat")?;
+            if !rest.trim_start().starts_with('T') {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Ends it by SIGKILL and waits for its end.
+    pub fn kill(&mut self) -> Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+
+    /// Asks it to end and waits; whether it ended well within this time.
+    pub fn terminate(&mut self, patience: Duration) -> Result<bool> {
+        self.signal("TERM")?;
+        let began = Instant::now();
+        while began.elapsed() < patience {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(status.success());
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(false)
+    }
+
     fn proc(&self, file: &str) -> Result<String> {
         let path = format!("/proc/{}/{file}", self.child.id());
         fs::read_to_string(&path).context(path)

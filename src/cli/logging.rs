@@ -32,6 +32,9 @@ pub fn start(log: &Log) -> Result<()> {
     let builder = lines()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // A line that cannot be written (its disk is full, its reader is gone) would be
+        // complained of on the same output, by a panic in the middle of a request.
+        .log_internal_errors(false)
         .with_ansi(false);
     let started = match log.format {
         LogFormat::Text => builder.event_format(Text).try_init(),

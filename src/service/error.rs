@@ -91,6 +91,9 @@ pub struct Error {
     pub retry_after_s: Option<u64>,
 }
 
+/// When to try again while the disk does not answer.
+const STALLED_RETRY_S: u64 = 10;
+
 /// What a service answers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -145,6 +148,23 @@ impl From<StoreError> for Error {
                 let mut error = Self::new(
                     Code::Unavailable,
                     "The store takes no writes since an earlier one failed; reads go on. Restart the server after mending the disk; /readyz has the reason.",
+                );
+                error.cause = Some(reason);
+                error
+            }
+            StoreError::Stalled(reason) => {
+                let mut error = Self::new(
+                    Code::Unavailable,
+                    "The disk does not answer: whether this write will be done is not known, so read before repeating it. Reads go on, and writes do as soon as the disk answers; /readyz tells.",
+                )
+                .retry_after(STALLED_RETRY_S);
+                error.cause = Some(reason);
+                error
+            }
+            StoreError::Io(reason) => {
+                let mut error = Self::new(
+                    Code::Unavailable,
+                    "The disk failed in the middle of this. A write may have been done or not: read before repeating it. The log has the cause under this request id; /readyz tells whether writes are taken.",
                 );
                 error.cause = Some(reason);
                 error

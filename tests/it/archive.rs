@@ -456,7 +456,7 @@ async fn a_server_killed_while_records_move_loses_and_doubles_none() {
     assert_eq!(count(&server, "comment", "&tier=archive").await, comments);
     sound(&server);
     let request = server.bearer(&operator, Method::POST, "/v1/tenants/demo/restore");
-    let query = json!({"entity": "ticket", "query": "status=closed&closed_at[lt]=2019-09-01"});
+    let query = json!({"entity": "ticket", "query": "status=closed&closed_at[lt]=2019-07-01"});
     ask(request.json(&query)).await;
     kill_rounds(&mut server, rounds).await;
     settled(&server, &operator).await;
@@ -535,9 +535,21 @@ async fn what_goes_along_stays_with_what_was_changed_meanwhile() {
     sound(&server);
 }
 
+/// Kills the server so many times, each time while records move.
 async fn kill_rounds(server: &mut Server, rounds: u64) {
     for round in 0..rounds {
-        tokio::time::sleep(Duration::from_millis(60 + round * 37 % 90)).await;
+        let archived = count(server, "ticket", "&tier=archive").await;
+        let began = std::time::Instant::now();
+        while count(server, "ticket", "&tier=archive").await == archived {
+            let waited = began.elapsed();
+            assert!(
+                waited < Duration::from_secs(30),
+                "nothing moves in round {round}"
+            );
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        // Anywhere within the next batches.
+        tokio::time::sleep(Duration::from_millis(round * 7 % 20)).await;
         server.signal(nix::sys::signal::Signal::SIGKILL);
         server.run();
     }

@@ -102,3 +102,34 @@ async fn a_store_of_a_newer_version_is_refused() {
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("newer version"), "{told}");
 }
+
+/// Its disk is full, or the reader of a pipe is gone.
+#[tokio::test]
+async fn a_log_that_cannot_be_written_breaks_no_request() {
+    let mut server = Server::start().await;
+    server.stop();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    let mut serve = command(&server.data(), &["serve", "--listen", &address]);
+    let mut process = serve.stderr(full.unwrap()).spawn().unwrap();
+    for _ in 0..600 {
+        if TcpStream::connect(&address).is_ok() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    server.url = format!("http://{address}");
+    let ticket = json!({"subject": "x", "status": "open", "opened_at": "2026-03-01T00:00:00Z"});
+    for _ in 0..8 {
+        let answer = server.post("/v1/tenants/demo/records/ticket", &ticket);
+        assert_eq!(answer.send().await.unwrap().status(), 201);
+    }
+    kill(
+        nix::unistd::Pid::from_raw(process.id() as i32),
+        Signal::SIGTERM,
+    )
+    .unwrap();
+    assert!(process.wait().unwrap().success());
+}

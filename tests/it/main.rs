@@ -10,6 +10,7 @@ mod compression;
 mod console;
 mod crash;
 mod doctor;
+mod faults;
 mod hostile;
 mod jobs;
 mod lifecycle;

@@ -84,7 +84,23 @@ impl Server {
 
     /// Starts the binary and waits until it serves.
     pub fn run(&mut self) {
-        let mut serve = command(&self.data(), &["serve", "--listen", "127.0.0.1:0"]);
+        self.run_as(command(&self.data(), &["serve", "--listen", "127.0.0.1:0"]));
+    }
+
+    /// As [`Server::run`]; a write beyond the limit of a file's size is an error and
+    /// does not end the process, which lets a test have writes fail.
+    pub fn run_limited(&mut self) {
+        let plain = command(&self.data(), &["serve", "--listen", "127.0.0.1:0"]);
+        let mut limited = Command::new("sh");
+        limited.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]);
+        limited.arg(plain.get_program()).args(plain.get_args());
+        let set = |(name, value): (_, Option<_>)| Some((name, value?));
+        limited.envs(plain.get_envs().filter_map(set));
+        limited.current_dir(self.dir.path());
+        self.run_as(limited);
+    }
+
+    fn run_as(&mut self, mut serve: Command) {
         serve.envs(self.env.iter().cloned());
         let mut process = serve
             .stdin(Stdio::null())

@@ -48,6 +48,54 @@ async fn after_a_failed_write_nothing_is_taken_and_reads_go_on() {
     }
 }
 
+/// The disk hangs for a while: nobody waits for it, and afterwards writes go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_disk_that_does_not_answer_keeps_nobody_waiting() {
+    let options = CommitterOptions {
+        stalled_after: Duration::from_millis(200),
+        ..CommitterOptions::default()
+    };
+    let faulty = Arc::new(Faulty::new(Memory::new()));
+    let engine: Arc<dyn Engine> = Arc::new(Committed::start(faulty.clone(), options).unwrap());
+    engine.commit(put("before", b"1")).await.unwrap();
+    faulty.plan(Call::Apply, 0, Fault::Delay(Duration::from_secs(2)));
+    let began = std::time::Instant::now();
+    let both = ["first", "second"].map(|name| engine.commit(put(name, b"1")));
+    for answer in futures_util::future::join_all(both).await {
+        assert!(matches!(answer, Err(StoreError::Stalled(_))), "{answer:?}");
+    }
+    let late = engine.commit(put("late", b"1")).await;
+    assert!(matches!(late, Err(StoreError::Stalled(_))), "{late:?}");
+    assert!(engine.read_only().unwrap().contains("has not taken"));
+    assert_eq!(get(&engine, "before").await.unwrap(), b"1");
+    assert!(began.elapsed() < Duration::from_secs(2), "they waited");
+    while engine.read_only().is_some() {
+        tokio::task::yield_now().await;
+    }
+    engine.commit(put("after", b"1")).await.unwrap();
+    // What was sent before is written when the disk answers; what came late is not.
+    for name in ["first", "second"] {
+        assert_eq!(get(&engine, name).await.unwrap(), b"1");
+    }
+    assert_eq!(get(&engine, "late").await, None);
+}
+
+/// A server that is told to stop does not wait for a disk that hangs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_does_not_answer_holds_up_no_end() {
+    let options = CommitterOptions {
+        stalled_after: Duration::from_millis(200),
+        ..CommitterOptions::default()
+    };
+    let faulty = Arc::new(Faulty::new(Memory::new()));
+    let engine = Committed::start(faulty.clone(), options).unwrap();
+    faulty.plan(Call::Apply, 0, Fault::Delay(Duration::from_secs(20)));
+    engine.commit(put("k", b"1")).await.unwrap_err();
+    let began = std::time::Instant::now();
+    engine.close();
+    assert!(began.elapsed() < Duration::from_secs(10), "it waited");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_failure_fails_every_batch_that_waits_and_hangs_nobody() {
     for fault in [Fault::Fail, Fault::Panic] {

@@ -13,6 +13,7 @@ mod slow;
 mod tally;
 mod test;
 mod tools;
+mod torture;
 mod web;
 
 use std::process::ExitCode;
@@ -32,6 +33,7 @@ usage: cargo xtask COMMAND
   schemathesis [ARGS]
                  hold every operation of the API against the OpenAPI document
   slow           see how others fare while slowhttptest holds a server's connections
+  torture WHAT   crashes and faults of the real binary: `power`, `kill`, `faults` (--help tells more)
   screenshots    write a picture of every page of the console into web/screenshots
   test           install what the tests need, then run every check and test";
 
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         ("web", true) => web::build(),
         ("bench", false) => bench::start(&rest),
         ("dist", true) => dist::build(),
+        ("torture", false) => torture::start(&rest),
         ("demo", _) => demo::start(&rest),
         ("fuzz", _) => fuzz::start(&rest),
         ("schemathesis", _) => schemathesis::start(&rest),

@@ -4,7 +4,7 @@ mod bare;
 mod pocketbase;
 mod tenantry;
 
-use std::{net::SocketAddr, path::Path, rc::Rc};
+use std::{net::SocketAddr, path::Path, rc::Rc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
@@ -19,6 +19,9 @@ use crate::{
     load::runtime,
     process::Process,
 };
+
+/// No answer takes longer.
+const ANSWER_MAX: Duration = Duration::from_secs(30);
 
 /// How a subject's requests look. Tenants are numbered.
 pub trait Requests {
@@ -71,6 +74,24 @@ impl Setup {
             runtime,
             connection,
         })
+    }
+
+    /// Asks, and gives the status with the answer's JSON, which is null where there is none.
+    pub fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: &str,
+    ) -> Result<(u16, Value)> {
+        let mut request = Vec::new();
+        write_request(&mut request, method, path, token, body.as_bytes());
+        let asked = self.connection.call(&request);
+        let limited = async { tokio::time::timeout(ANSWER_MAX, asked).await };
+        let answered = self.runtime.block_on(limited);
+        let status = answered.with_context(|| format!("{method} {path} hangs"))??;
+        let said = serde_json::from_slice(&self.connection.body);
+        Ok((status, said.unwrap_or_default()))
     }
 
     /// Asks, and reads the answer's JSON.

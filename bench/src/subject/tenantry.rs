@@ -40,10 +40,15 @@ pub struct Tenantry {
 impl Tenantry {
     /// The binary beside our own.
     pub fn new(engine: &str) -> Result<Self> {
-        let binary = std::env::current_exe()?.with_file_name("tenantry");
+        Self::built_as("tenantry", engine)
+    }
+
+    /// A binary of this name beside our own.
+    pub fn built_as(file: &str, engine: &str) -> Result<Self> {
+        let binary = std::env::current_exe()?.with_file_name(file);
         if !binary.exists() {
             bail!(
-                "{} is missing; `cargo xtask bench` builds it",
+                "{} is missing; `cargo xtask bench` or `cargo xtask torture` builds it",
                 binary.display()
             );
         }

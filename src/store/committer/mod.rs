@@ -16,13 +16,14 @@ mod group;
 mod metrics;
 mod pages;
 mod queue;
+mod stall;
 mod tee;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     thread::JoinHandle,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -36,6 +37,7 @@ use self::{
     group::{Group, Prepared, Values},
     pages::PageCache,
     queue::{Next, Queue},
+    stall::Stall,
     tee::TeeIn,
 };
 use super::engine::{
@@ -59,6 +61,9 @@ pub struct CommitterOptions {
     pub queue_bytes: usize,
     /// Bytes of the record cache and, out of these, of the page cache.
     pub cache_bytes: u64,
+    /// A write that the disk does not take within this is a stalled one: who waits is
+    /// told so, and nobody new is let in until the disk answers.
+    pub stalled_after: Duration,
 }
 
 impl Default for CommitterOptions {
@@ -69,9 +74,16 @@ impl Default for CommitterOptions {
             queue_batches: 8192,
             queue_bytes: 64 << 20,
             cache_bytes: 32 << 20,
+            stalled_after: Duration::from_secs(10),
         }
     }
 }
+
+/// So often within that time is looked for a stalled write.
+const LOOKS: u32 = 4;
+
+/// How often is looked whether the threads have ended.
+const CLOSING_LOOK: Duration = Duration::from_millis(2);
 
 /// The page cache has this part of what the caches have.
 const PAGES_PART: u64 = 8;
@@ -100,6 +112,7 @@ struct Shared {
     pages: PageCache,
     generations: Generations,
     metrics: Arc<CommitterMetrics>,
+    stall: Stall,
     /// Held by the thread that prepares.
     position: Mutex<Position>,
     /// Who is handed every group; held while a group is being applied.
@@ -121,11 +134,16 @@ impl Committed {
         let shared = Arc::new(Shared {
             engine,
             options,
-            queue: Queue::new(options.queue_batches, options.queue_bytes),
+            queue: Queue::new(
+                options.queue_batches,
+                options.queue_bytes,
+                options.stalled_after / LOOKS,
+            ),
             cache: RecordCache::new(options.cache_bytes - options.cache_bytes / PAGES_PART),
             pages: PageCache::new(options.cache_bytes / PAGES_PART),
             generations: Generations::new(),
             metrics: Arc::default(),
+            stall: Stall::new(options.stalled_after),
             position: Mutex::new(Position {
                 in_flight: Arc::default(),
                 sequence,
@@ -164,11 +182,19 @@ impl Committed {
         self.shared.engine.scan(scan)
     }
 
-    /// Takes no further batch, writes those that wait, and ends the threads.
+    /// Takes no further batch, writes those that wait, and ends the threads. One that
+    /// the disk keeps is left behind.
     pub fn close(&self) {
         self.shared.queue.close();
         let mut threads = lock(&self.threads);
         for thread in threads.drain(..) {
+            while !thread.is_finished() && self.shared.stall.reason().is_none() {
+                std::thread::sleep(CLOSING_LOOK);
+            }
+            if !thread.is_finished() {
+                tracing::error!("the disk does not take the last writes; they may be lost");
+                continue;
+            }
             if thread.join().is_err() {
                 tracing::error!("a thread of the committer panicked");
             }
@@ -219,6 +245,7 @@ impl Shared {
                     }
                 }
                 Next::Apply => break,
+                Next::Late => self.stall.look(),
                 Next::Closed => return None,
             }
         }
@@ -272,8 +299,10 @@ impl Shared {
             .generations
             .begin(group.writes.iter().map(|w| &w.key[..]));
         let started = Instant::now();
+        self.stall.begin();
         let applied = catch_unwind(AssertUnwindSafe(|| self.engine.apply(&group.writes)))
             .unwrap_or_else(|_| Err(StoreError::Io("the engine panicked while writing".into())));
+        self.stall.end();
         self.metrics.synced(started.elapsed());
         if let Err(error) = applied {
             // Whether the group is on disk is unknown. Its generations stay odd
@@ -299,6 +328,30 @@ impl Shared {
         }
         self.generations.end(&touched);
         Ok(())
+    }
+
+    /// Waits for a batch's answer, but not for a disk that does not answer.
+    async fn answered(&self, mut answer: oneshot::Receiver<Result<()>>) -> Result<()> {
+        loop {
+            tokio::select! {
+                biased;
+                answered = &mut answer => {
+                    return answered
+                        .unwrap_or_else(|_| Err(StoreError::Io("the committer ended".into())));
+                }
+                () = self.stall.noticed() => self.let_in()?,
+            }
+        }
+    }
+
+    /// Refuses where no write is taken.
+    fn let_in(&self) -> Result<()> {
+        if let Some(reason) = self.failed.get() {
+            return Err(StoreError::ReadOnly(reason.clone()));
+        }
+        self.stall
+            .reason()
+            .map_or(Ok(()), |reason| Err(StoreError::Stalled(reason)))
     }
 
     /// The values of some keys for a reader.
@@ -399,9 +452,7 @@ impl Engine for Committed {
 
     async fn commit(&self, batch: Batch) -> Result<()> {
         check_limits(&batch)?;
-        if let Some(reason) = self.shared.failed.get() {
-            return Err(StoreError::ReadOnly(reason.clone()));
-        }
+        self.shared.let_in()?;
         let (reply, answer) = oneshot::channel();
         let bytes = batch.bytes();
         self.shared.queue.push(Submission {
@@ -409,9 +460,7 @@ impl Engine for Committed {
             bytes,
             reply,
         })?;
-        answer
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Io("the committer ended".into())))
+        self.shared.answered(answer).await
     }
 
     fn exclusive(&self) -> bool {
@@ -423,6 +472,7 @@ impl Engine for Committed {
     }
 
     fn read_only(&self) -> Option<String> {
-        self.shared.failed.get().cloned()
+        let failed = self.shared.failed.get().cloned();
+        failed.or_else(|| self.shared.stall.reason())
     }
 }

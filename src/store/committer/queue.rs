@@ -4,6 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use super::{Submission, group::Room};
@@ -15,6 +16,8 @@ pub enum Next {
     Batch(Submission),
     /// Applies its group: nothing else is being applied, from now on that is.
     Apply,
+    /// Nothing came for a while, and the group before is still being applied.
+    Late,
     /// Ends.
     Closed,
 }
@@ -40,6 +43,7 @@ pub struct Queue {
     preparer: Condvar,
     batches_max: usize,
     bytes_max: usize,
+    late_after: Duration,
 }
 
 impl State {
@@ -61,13 +65,15 @@ impl State {
 
 impl Queue {
     /// A queue for at most `batches_max` waiting batches with `bytes_max` bytes; a
-    /// single larger one may wait alone.
-    pub fn new(batches_max: usize, bytes_max: usize) -> Self {
+    /// single larger one may wait alone. `late_after` is how long is waited for a group
+    /// that is being applied before that is told.
+    pub fn new(batches_max: usize, bytes_max: usize, late_after: Duration) -> Self {
         Self {
             state: Mutex::default(),
             preparer: Condvar::new(),
             batches_max,
             bytes_max,
+            late_after,
         }
     }
 
@@ -122,11 +128,15 @@ impl Queue {
                 true => state.waiting.len() + WAKE_FOR,
                 false => 1,
             };
-            state = self
+            let (woken, waited) = self
                 .preparer
-                .wait(state)
+                .wait_timeout(state, self.late_after)
                 .unwrap_or_else(PoisonError::into_inner);
+            state = woken;
             state.woken_at = 0;
+            if waited.timed_out() && state.applying {
+                return Next::Late;
+            }
         }
     }
 

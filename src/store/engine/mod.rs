@@ -269,6 +269,10 @@ pub enum StoreError {
     /// Writing or syncing failed earlier; reads go on, writes need a restart.
     #[error("the store takes no writes until a restart: {0}")]
     ReadOnly(String),
+    /// The disk has not answered an earlier write for too long; whether this batch will
+    /// be written is unknown. Reads go on, and writes do when the disk answers.
+    #[error("a write is stalled: {0}")]
+    Stalled(String),
     /// So many batches wait that no further one is taken; try again later.
     #[error("too many writes are waiting")]
     Busy,

@@ -26,6 +26,47 @@ fn each_write_is_synced_before_it_is_answered() {
     }
 }
 
+/// The number under which a process has a file open.
+fn fd_of(file: &Path) -> i32 {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
+    let mut open = open.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|of| of == file));
+    let fd = open.next().unwrap().file_name();
+    fd.to_str().unwrap().parse().unwrap()
+}
+
+/// sled wakes nobody where the sync of a batch's first buffer fails, once.
+#[test]
+fn a_write_whose_sync_fails_once_is_answered() {
+    for after in 0..3 {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sled");
+        let store = Arc::new(Sled::open(&path, 16 << 20).unwrap());
+        fsync::failing::plan(fd_of(&path.join("db")), after);
+        let (answered, answer) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for round in 0..4 {
+                let write = |tree| Applied {
+                    tree,
+                    key: Key::from(format!("k{round}")),
+                    value: Some(vec![b'x'; 3000].into()),
+                    replaced_bytes: None,
+                };
+                let done = store.apply(&[write(Tree::Hot), write(Tree::Archive)]);
+                if answered.send(done).is_err() {
+                    return;
+                }
+            }
+        });
+        let answers: Vec<_> = (0..4)
+            .map(|_| answer.recv_timeout(std::time::Duration::from_secs(10)))
+            .map(|answer| answer.expect("it hangs"))
+            .collect();
+        // From the one that failed on, none is taken.
+        let failed = answers.iter().position(Result::is_err).unwrap();
+        assert!(answers[failed..].iter().all(Result::is_err), "{answers:?}");
+    }
+}
+
 /// The keys of pieces are sled's alone: no caller sees them.
 #[test]
 fn a_piece_of_a_value_is_no_key() {
