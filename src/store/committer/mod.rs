@@ -10,34 +10,41 @@
 //! What follows from the order of commits is owned here: the record cache, the
 //! generations by which readers know that nothing changed, and the change sequence.
 
+mod by_hand;
 mod cache;
 mod generations;
 mod group;
+mod hash;
 mod metrics;
 mod pages;
 mod queue;
+mod turn;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    thread::JoinHandle,
-    time::Instant,
+    sync::{Arc, OnceLock},
 };
 
 use async_trait::async_trait;
+pub use by_hand::ByHand;
 pub use metrics::CommitterMetrics;
 use tokio::sync::oneshot;
 
 use self::{
     cache::RecordCache,
     generations::Generations,
-    group::{Group, Prepared, Values},
+    group::{Group, Prepared, Room, Values},
+    hash::KeyHash,
     pages::PageCache,
     queue::{Next, Queue},
+    turn::Turn,
 };
-use super::engine::{
-    Batch, Embedded, Engine, KEY_BYTES_MAX, Key, Page, Result, Scan, StoreError, Tree,
-    VALUE_BYTES_MAX, Value, Write,
+use crate::{
+    base::sync::{Mutex, MutexGuard, PoisonError, thread},
+    store::engine::{
+        Batch, Embedded, Engine, KEY_BYTES_MAX, Key, Page, Result, Scan, StoreError, Tree,
+        VALUE_BYTES_MAX, Value, Write,
+    },
 };
 
 /// The key of the change sequence: how many batches were ever written.
@@ -106,39 +113,16 @@ struct Shared {
 /// An embedded engine with its committer: the contract.
 pub struct Committed {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 impl Committed {
     /// Starts the two threads over `engine`.
     pub fn start(engine: Arc<dyn Embedded>, options: CommitterOptions) -> Result<Self> {
-        let stored = engine.get(Tree::Hot, SEQUENCE_KEY.as_bytes())?;
-        let sequence = match stored {
-            None => 0,
-            Some(bytes) => bytes[..].try_into().map(u64::from_le_bytes).map_err(|_| {
-                StoreError::Corrupt(format!(
-                    "the change sequence has {} bytes, not 8",
-                    bytes.len()
-                ))
-            })?,
-        };
-        let shared = Arc::new(Shared {
-            engine,
-            options,
-            queue: Queue::new(options.queue_batches, options.queue_bytes),
-            cache: RecordCache::new(options.cache_bytes - options.cache_bytes / PAGES_PART),
-            pages: PageCache::new(options.cache_bytes / PAGES_PART),
-            generations: Generations::new(),
-            metrics: Arc::default(),
-            position: Mutex::new(Position {
-                in_flight: Arc::default(),
-                sequence,
-            }),
-            failed: OnceLock::new(),
-        });
+        let shared = Arc::new(Shared::new(engine, options, KeyHash::random())?);
         let spawn = |number: usize| {
             let shared = shared.clone();
-            std::thread::Builder::new()
+            thread::Builder::new()
                 .name(format!("committer-{number}"))
                 .spawn(move || shared.commit_groups())
                 .map_err(|error| StoreError::Open(format!("no thread for the committer: {error}")))
@@ -173,11 +157,52 @@ impl Drop for Committed {
     }
 }
 
+/// Where gathering a group has come to.
+enum Gathered {
+    /// It is the group's turn to be applied.
+    Ready,
+    /// Nothing waits that it has room for.
+    Waits,
+    /// Nothing waits, and nothing will.
+    Closed,
+}
+
 impl Shared {
+    fn new(engine: Arc<dyn Embedded>, options: CommitterOptions, hash: KeyHash) -> Result<Self> {
+        let stored = engine.get(Tree::Hot, SEQUENCE_KEY.as_bytes())?;
+        let sequence = match stored {
+            None => 0,
+            Some(bytes) => bytes[..].try_into().map(u64::from_le_bytes).map_err(|_| {
+                StoreError::Corrupt(format!(
+                    "the change sequence has {} bytes, not 8",
+                    bytes.len()
+                ))
+            })?,
+        };
+        let pages_bytes = options.cache_bytes / PAGES_PART;
+        Ok(Self {
+            engine,
+            options,
+            queue: Queue::new(options.queue_batches, options.queue_bytes),
+            cache: RecordCache::new(options.cache_bytes - pages_bytes, hash.clone()),
+            pages: PageCache::new(pages_bytes),
+            generations: Generations::new(hash),
+            metrics: Arc::default(),
+            position: Mutex::new(Position {
+                in_flight: Arc::default(),
+                sequence,
+            }),
+            failed: OnceLock::new(),
+        })
+    }
+
     /// What both threads do.
     fn commit_groups(&self) {
         while let Some(group) = self.prepare() {
-            self.settle(group);
+            let mut turn = Some(Turn::Prepared(group));
+            while let Some(step) = turn {
+                turn = self.advance(step);
+            }
             self.queue.applied();
         }
     }
@@ -185,40 +210,41 @@ impl Shared {
     /// The next group, when it is its turn to be applied; `None` at the end.
     fn prepare(&self) -> Option<Prepared> {
         let mut position = lock(&self.position);
-        match catch_unwind(AssertUnwindSafe(|| self.gather(&position))) {
-            Ok(gathered) => {
-                let (prepared, reached) = gathered?;
+        let mut group = Group::behind(&position);
+        match self.gather(&mut group, |room| Some(self.queue.next(room))) {
+            Gathered::Ready => {
+                let (prepared, reached) = group.finish();
                 *position = reached;
                 Some(prepared)
             }
-            // Before the other thread takes over.
-            Err(_) => {
-                self.give_up();
-                None
-            }
+            Gathered::Waits | Gathered::Closed => None,
         }
     }
 
-    fn gather(&self, position: &Position) -> Option<(Prepared, Position)> {
-        let mut group = Group::new(self, position.in_flight.clone(), position.sequence);
+    /// Takes what `next` gives into the group, as far as its expectations hold. Whoever
+    /// calls it holds the position, so nobody takes over before a panic is dealt with.
+    fn gather(&self, group: &mut Group, next: impl Fn(Room) -> Option<Next>) -> Gathered {
+        let all = AssertUnwindSafe(|| self.gather_all(group, next));
+        catch_unwind(all).unwrap_or_else(|_| {
+            self.give_up();
+            Gathered::Closed
+        })
+    }
+
+    fn gather_all(&self, group: &mut Group, next: impl Fn(Room) -> Option<Next>) -> Gathered {
         loop {
-            match self.queue.next(group.room(&self.options)) {
-                Next::Batch(submission) => {
-                    if let Some((reply, error)) = group.admit(submission, &self.metrics) {
+            match next(group.room(&self.options)) {
+                Some(Next::Batch(submission)) => {
+                    if let Some((reply, error)) = group.admit(self, submission) {
                         // The writer may have gone away; nothing to tell it then.
                         let _ = reply.send(Err(error));
                     }
                 }
-                Next::Apply => break,
-                Next::Closed => return None,
+                Some(Next::Apply) => return Gathered::Ready,
+                Some(Next::Closed) => return Gathered::Closed,
+                None => return Gathered::Waits,
             }
         }
-        let (prepared, in_flight, sequence) = group.finish();
-        let reached = Position {
-            in_flight,
-            sequence,
-        };
-        Some((prepared, reached))
     }
 
     /// The engine panicked while it was asked: nobody may wait for a thread that
@@ -233,55 +259,6 @@ impl Shared {
                 .reply
                 .send(Err(StoreError::ReadOnly(reason.clone())));
         }
-    }
-
-    /// Applies a group and answers those who wait for it.
-    fn settle(&self, group: Prepared) {
-        let answer = self.apply(&group);
-        if answer.is_ok() && !group.writes.is_empty() {
-            self.metrics.written(group.replies.len(), group.bytes);
-        }
-        self.metrics.waiting(self.queue.waiting());
-        // A writer may have gone away; nothing to tell it then.
-        for reply in group.replies {
-            let _ = reply.send(answer.clone());
-        }
-        for (reply, refusal) in group.refusals {
-            let _ = reply.send(answer.clone().and(Err(refusal)));
-        }
-    }
-
-    fn apply(&self, group: &Prepared) -> Result<()> {
-        if let Some(reason) = self.failed.get() {
-            return Err(StoreError::ReadOnly(reason.clone()));
-        }
-        if group.writes.is_empty() {
-            return Ok(());
-        }
-        let touched = self
-            .generations
-            .begin(group.writes.iter().map(|w| &w.key[..]));
-        let started = Instant::now();
-        let applied = catch_unwind(AssertUnwindSafe(|| self.engine.apply(&group.writes)))
-            .unwrap_or_else(|_| Err(StoreError::Io("the engine panicked while writing".into())));
-        self.metrics.synced(started.elapsed());
-        if let Err(error) = applied {
-            // Whether the group is on disk is unknown. Its generations stay odd
-            // and the cache is left out, so readers go to the engine.
-            let reason = error.to_string();
-            tracing::error!(
-                reason,
-                "a write failed; the store takes no writes until a restart"
-            );
-            let _ = self.failed.set(reason);
-            self.cache.disable();
-            return Err(error);
-        }
-        for write in &group.writes {
-            self.cache.forget(write.tree, &write.key);
-        }
-        self.generations.end(&touched);
-        Ok(())
     }
 
     /// The values of some keys for a reader.

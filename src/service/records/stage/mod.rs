@@ -99,7 +99,13 @@ impl<'a> Stager<'a> {
             }
             Next::Gone => None,
             Next::Document(document, tier) => {
-                let meta = next_meta(entity, operation, target, before.as_ref(), now)?;
+                let meta = next_meta(
+                    entity,
+                    operation,
+                    target,
+                    before.as_ref(),
+                    (now, &core.random),
+                )?;
                 let data = (document.json, &document.value);
                 Some(self.versions.make(entity, target, tier, meta, data).await?)
             }
