@@ -8,6 +8,9 @@ use tenantry::store::{
     engine::{Applied, Result, memory::Memory},
 };
 
+/// What a planned fault says.
+pub const PLANNED: &str = "a planned fault";
+
 /// Which call a fault is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
@@ -124,9 +127,9 @@ impl Disk {
             }
         };
         match fault {
-            Some(Fault::Fail) => Err(StoreError::Io("a planned fault".into())),
+            Some(Fault::Fail) => Err(StoreError::Io(PLANNED.into())),
             Some(Fault::Cut) => Err(power_cut()),
-            Some(Fault::Panic) => panic!("a planned fault"),
+            Some(Fault::Panic) => std::panic::panic_any(PLANNED),
             other => Ok(other),
         }
     }

@@ -83,14 +83,11 @@ pub fn name(dice: &Dice, state: &State) -> Name {
 }
 
 fn one(dice: &Dice, tenant: &str, state: &State, (number, place): (u64, usize), now: &str) -> One {
-    let act = dice.weighted(&[
-        (4, Act::Create as u8),
-        (8, Act::Put as u8),
-        (8, Act::Patch as u8),
-        (5, Act::Delete as u8),
-        (4, Act::Archive as u8),
-        (4, Act::Restore as u8),
-    ]);
+    let mut name = name(dice, state);
+    let choices = match state.records.contains_key(&name) || dice.percent(10) {
+        true => [(1, 0), (8, 1), (8, 2), (5, 3), (5, 4), (5, 5)],
+        false => [(4, 0), (6, 1), (0, 2), (0, 3), (0, 4), (0, 5)],
+    };
     let acts = [
         Act::Create,
         Act::Put,
@@ -99,8 +96,7 @@ fn one(dice: &Dice, tenant: &str, state: &State, (number, place): (u64, usize), 
         Act::Archive,
         Act::Restore,
     ];
-    let act = acts[usize::from(act)].clone();
-    let mut name = name(dice, state);
+    let act = acts[dice.weighted(&choices)].clone();
     if act == Act::Create && dice.percent(50) {
         name.1 = format!("?{number}.{place}");
     }

@@ -1,6 +1,6 @@
 //! A server with its tenants, its disk and its clock, and everything that happens to it.
 
-use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
+use std::{collections::BTreeMap, future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use tenantry::{
     app::App,
@@ -35,6 +35,8 @@ const TASKS_MAX: usize = 6;
 const DRAIN_MAX: usize = 20_000;
 /// What is waited for is over after this: pauses of two milliseconds up to two seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// An answer is remembered for a day.
+const EXPIRY_MS: i64 = 23 * 3_600_000;
 /// A key of an idempotent request is not used again when the clock moved by more.
 const KEYS_MS_MAX: i64 = 20 * 3_600_000;
 
@@ -79,6 +81,8 @@ pub struct World {
     number: u64,
     /// Idempotent requests that were made: tenant, request, how far the clock was.
     repeatable: Vec<(usize, Ask, i64)>,
+    /// How far the clock was when the key of each idempotent request was first used.
+    keyed: BTreeMap<u64, i64>,
     pub crashes: usize,
 }
 
@@ -95,6 +99,7 @@ impl World {
             life: None,
             number: 0,
             repeatable: Vec::new(),
+            keyed: BTreeMap::new(),
             crashes: 0,
         }
     }
@@ -232,22 +237,20 @@ impl World {
         }
         let at = self.dice.below(TENANTS.len());
         let tenant = TENANTS[at];
-        let again: Vec<_> = self
+        let again: Vec<(Ask, i64)> = self
             .repeatable
             .iter()
             .filter(|(of, _, moved_ms)| *of == at && self.moved_ms - moved_ms < KEYS_MS_MAX)
-            .map(|(_, ask, _)| ask.clone())
+            .map(|(_, ask, moved_ms)| (ask.clone(), *moved_ms))
             .collect();
-        let ask = match !again.is_empty() && self.dice.percent(10) {
+        let (ask, asked_ms) = match !again.is_empty() && self.dice.percent(10) {
             true => self.dice.pick(&again).clone(),
             false => {
                 let (state, now) = (self.models[at].any(), self.now().to_rfc3339());
-                requests::ask(&self.dice, tenant, state, self.number + 1, &now)
+                let ask = requests::ask(&self.dice, tenant, state, self.number + 1, &now);
+                (ask, self.moved_ms)
             }
         };
-        if let Ask::Write(_, Some(_)) = &ask {
-            self.repeatable.push((at, ask.clone(), self.moved_ms));
-        }
         let hold = match &ask {
             Ask::Lift(reason) => self.models[at].any().holds[reason].id.clone(),
             _ => None,
@@ -256,6 +259,10 @@ impl World {
         let carried = requests::carry_out(app, tenant.into(), asked, hold);
         let number = self.spawn(Kind::Request(at), carried);
         self.models[at].begin(number, &ask);
+        if let Ask::Write(_, Some(_)) = &ask {
+            self.keyed.insert(number, asked_ms);
+            self.repeatable.push((at, ask.clone(), asked_ms));
+        }
         self.trace.say(|| format!("{number} {tenant}: {ask:?}"));
     }
 
@@ -377,7 +384,7 @@ impl World {
     }
 
     fn move_clock(&mut self) {
-        let (minute, hour) = (60_000, 3_600_000);
+        let (minute, hour) = (60_000_i64, 3_600_000);
         let by = match self.dice.below(10) {
             0..=3 => self.dice.below(5_000) as i64,
             4..=6 => minute * self.dice.below(120) as i64,
@@ -385,6 +392,15 @@ impl World {
             8 => -minute * self.dice.below(10) as i64,
             _ => -hour * self.dice.below(8) as i64,
         };
+        // No answer expires while somebody waits for it.
+        let waiting = self.life.as_ref().unwrap().tasks.keys();
+        let late = |(number, _): Key| {
+            let asked = self.keyed.get(&number);
+            asked.is_some_and(|at| self.moved_ms + by.abs() - at > EXPIRY_MS)
+        };
+        if waiting.into_iter().any(late) {
+            return;
+        }
         self.moved_ms += by.abs();
         self.clock.advance_ms(by);
         self.trace.say(|| format!("clock {by}"));

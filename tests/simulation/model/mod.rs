@@ -54,11 +54,6 @@ impl Model {
         &self.cases[0].state
     }
 
-    /// How many states it may be in.
-    pub fn cases(&self) -> usize {
-        self.cases.len()
-    }
-
     /// A request begins.
     pub fn begin(&mut self, number: u64, ask: &Ask) {
         self.pending.insert(number, ask.clone());
@@ -284,7 +279,7 @@ fn outcome(
                     *state = after;
                     learn(state, &expected, became).then(|| remember(state, key, became))
                 }
-                (None, Some((after, expected))) if after != *state => {
+                (None, Some((after, expected))) => {
                     *state = after;
                     remember(state, key, &expected);
                     Some(Some(Early::Became(expected)))

@@ -94,6 +94,8 @@ impl<'a> Stager<'a> {
         let now = core.clock.now();
         let after = match next(entity, operation, target, before.as_ref(), now)? {
             Next::Unchanged => {
+                // What is told of it holds when the rest of the batch is committed.
+                self.expect_as_read(&key, target, before.as_ref(), before.as_ref())?;
                 self.outcome(OutcomeKind::Unchanged, entity, target, before);
                 return Ok(());
             }
