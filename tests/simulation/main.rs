@@ -16,13 +16,18 @@ mod tasks;
 mod trace;
 mod world;
 
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+};
+
 use trace::Trace;
 use world::World;
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 200;
 /// Steps of a life.
-const STEPS: usize = 1_500;
+const STEPS: usize = 2_000;
 
 /// Faults that are planned are no news.
 fn quiet() {
@@ -68,17 +73,34 @@ fn whatever_happens_the_model_agrees() {
     let started = std::time::Instant::now();
     let first = number("FIRST").unwrap_or(0);
     let seeds = first..first + number("SEEDS").unwrap_or(SEEDS);
-    let (mut crashes, mut defects) = (0, Vec::new());
-    for seed in seeds.clone() {
-        match live(seed, false) {
-            Ok(lived) => crashes += lived.1,
-            Err(why) => {
-                println!("{why}");
-                defects.push(seed);
+    let next = AtomicU64::new(seeds.start);
+    let (crashes, defects) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    // Each seed is lived through on one thread.
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, SeqCst);
+            if seed >= seeds.end {
+                return;
+            }
+            match live(seed, false) {
+                Ok(lived) => drop(crashes.fetch_add(lived.1, SeqCst)),
+                Err(why) => {
+                    println!("{why}");
+                    defects.lock().unwrap().push(seed);
+                }
             }
         }
-    }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(work);
+        }
+    });
+    let mut defects = defects.into_inner().unwrap();
+    defects.sort_unstable();
     let took = started.elapsed();
+    let crashes = crashes.into_inner();
     println!("{seeds:?}: {crashes} crashes, {took:?}, defects at {defects:?}");
     assert!(defects.is_empty(), "SEED={} shows the first", defects[0]);
 }

@@ -117,6 +117,10 @@ impl World {
         self.start().await?;
         for _ in 0..steps {
             self.step().await?;
+            // A store that takes no writes is restarted before long.
+            if self.disk.has_failed() && self.dice.percent(3) {
+                self.disk.cut();
+            }
             if self.disk.is_cut() {
                 self.crash().await?;
             }
@@ -186,29 +190,30 @@ impl World {
 
     async fn step(&mut self) -> Result<(), Defect> {
         let choices: [(usize, fn(&mut Self)); 10] = [
-            (14, Self::request),
+            (16, Self::request),
             (3, Self::look_at_list),
             (3, Self::mover),
-            (4, Self::beat),
-            (5, Self::attempt),
-            (2, Self::upkeep),
-            (3, Self::move_clock),
-            (2, Self::plan_fault),
+            (5, Self::beat),
+            (10, Self::attempt),
+            (3, Self::upkeep),
+            (6, Self::move_clock),
+            (1, Self::plan_fault),
             (24, Self::prepare),
-            (60, Self::apply),
+            (50, Self::apply),
         ];
-        match self.dice.below(260) {
+        match self.dice.below(300) {
             at if at < 120 => {
                 let chosen = self.dice.weighted(&choices);
                 chosen(self);
                 Ok(())
             }
-            at if at < 250 => self.poll(),
-            at if at < 258 => {
+            at if at < 292 => self.poll(),
+            at if at < 298 => {
                 tokio::time::advance(PATIENCE).await;
                 Ok(())
             }
-            258 if self.dice.percent(60) => self.look().await,
+            298 => self.look().await,
+            _ if self.dice.percent(60) => Ok(()),
             _ => {
                 self.disk.cut();
                 Ok(())
