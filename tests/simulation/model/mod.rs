@@ -232,7 +232,10 @@ fn outcomes(case: &Case, (number, ask): (u64, &Ask), seen: Option<&Seen>) -> Vec
     }
     let seen = seen.filter(|seen| **seen != Seen::Unknown);
     let names: Vec<&Name> = match ask {
-        Ask::Write(ones, _) => ones.iter().map(|one| &one.name).collect(),
+        Ask::Write(ones, _) => {
+            let names = ones.iter().map(|one| &one.name);
+            names.chain(case.state.rivals(ones)).collect()
+        }
         Ask::Get(name) | Ask::Hold(name, _) => vec![name],
         Ask::Lift(_) => Vec::new(),
     };

@@ -287,6 +287,20 @@ impl State {
         })
     }
 
+    /// Records that have a number which a write takes, unless they are purged.
+    pub fn rivals(&self, ones: &[One]) -> impl Iterator<Item = &Name> {
+        let taken: Vec<_> = ones
+            .iter()
+            .filter_map(|one| one.body["number"].as_i64())
+            .collect();
+        let may = move |record: &Record| {
+            let number = record.data["number"].as_i64();
+            record.places.gone && number.is_some_and(|number| taken.contains(&number))
+        };
+        let records = self.records.iter().filter(move |(_, record)| may(record));
+        records.map(|(name, _)| name)
+    }
+
     fn has_two_of_a_number(&self) -> bool {
         let mut seen = BTreeSet::new();
         let numbers = self
