@@ -3,7 +3,6 @@
 use std::future::Future;
 
 use tenantry::{
-    base::Clock,
     domain::job::RunId,
     jobs::attempt::attempt,
     service::{Error, archive::Way, expiry},
