@@ -1,10 +1,10 @@
 //! What happens to a server, by chance.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use tenantry::{
     domain::job::RunId,
-    jobs::attempt::attempt,
+    jobs::attempt::{Workshop, attempt},
     service::{Error, archive::Way, expiry},
 };
 
@@ -28,12 +28,13 @@ const KEYS_MS_MAX: i64 = 20 * 3_600_000;
 
 impl World {
     pub(super) async fn step(&mut self) -> Result<(), Defect> {
-        let choices: [(usize, fn(&mut Self)); 10] = [
+        let choices: [(usize, fn(&mut Self)); 11] = [
             (16, Self::request),
             (3, Self::look_at_list),
             (3, Self::mover),
             (5, Self::beat),
             (10, Self::attempt),
+            (6, Self::take_over),
             (3, Self::upkeep),
             (6, Self::move_clock),
             (1, Self::plan_fault),
@@ -139,10 +140,7 @@ impl World {
         let now = self.now();
         for _ in 0..1 + self.dice.below(2) {
             if self.has_room() {
-                let workshop = self
-                    .dice
-                    .pick(&self.life.as_ref().unwrap().workshops)
-                    .clone();
+                let workshop = self.any_workshop();
                 let ticked = async move { upkept(workshop.runs.tick(now).await) };
                 let number = self.spawn(Kind::Upkeep, ticked);
                 self.trace.say(|| format!("{number} beat"));
@@ -172,10 +170,7 @@ impl World {
             return;
         }
         let id = self.dice.pick(&ready).clone();
-        let workshop = self
-            .dice
-            .pick(&self.life.as_ref().unwrap().workshops)
-            .clone();
+        let workshop = self.any_workshop();
         let at = TENANTS
             .iter()
             .position(|tenant| *tenant == id.owner.as_str())
@@ -187,7 +182,7 @@ impl World {
         };
         let kind = match moves {
             true => Kind::Mover(at, purges),
-            false => Kind::Upkeep,
+            false => Kind::Attempt,
         };
         let run = id.to_string();
         let attempted = async move {
@@ -205,22 +200,36 @@ impl World {
         self.trace.say(|| format!("{number} attempt at {run}"));
     }
 
+    /// One process takes the other for gone while it works, and its runs for its own.
+    fn take_over(&mut self) {
+        let works = |kind| matches!(kind, Kind::Attempt | Kind::Mover(..));
+        if self.has_room() && self.life().tasks.keys().any(|(_, kind)| works(kind)) {
+            let workshop = self.any_workshop();
+            let rescued = async move { upkept(workshop.runs.rescue(|_| true).await) };
+            let number = self.spawn(Kind::Upkeep, rescued);
+            self.trace.say(|| format!("{number} takes over"));
+        }
+    }
+
+    fn any_workshop(&self) -> Arc<Workshop> {
+        let life = self.life.as_ref();
+        let workshops = life.map(|life| &life.workshops[..]).unwrap_or_default();
+        self.dice.pick(workshops).clone()
+    }
+
     /// One of the small pieces of work that go on by themselves.
     fn upkeep(&mut self) {
         if !self.has_room() {
             return;
         }
         let app = self.app();
-        let what = self.dice.below(4);
+        let what = self.dice.below(3);
         let larger = self.dice.percent(50);
-        let other = self.life().workshops[1].clone();
         let kept = async move {
             match what {
                 0 => upkept(app.apps.work_step().await),
                 1 => upkept(expiry::sweep(&app.core).await),
-                2 => upkept(apply(&app, if larger { LARGER } else { APP }).await),
-                // Another process takes this one for gone.
-                _ => upkept(other.runs.rescue(|_| true).await),
+                _ => upkept(apply(&app, if larger { LARGER } else { APP }).await),
             }
         };
         let number = self.spawn(Kind::Upkeep, kept);

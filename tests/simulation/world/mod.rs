@@ -40,6 +40,8 @@ enum Kind {
     Look(usize),
     /// Moves records of a tenant; purges, too.
     Mover(usize, bool),
+    /// Works at a report.
+    Attempt,
     Upkeep,
 }
 
@@ -148,7 +150,7 @@ impl World {
                 self.models[at].move_ends(purges);
                 self.is_its_own(at, &answer)
             }
-            Kind::Upkeep => Ok(()),
+            Kind::Attempt | Kind::Upkeep => Ok(()),
         }
     }
 
