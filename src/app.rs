@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    base::{Clock, Instant},
+    base::{Clock, Instant, Random},
     config::Config,
     jobs::metrics::JobMetrics,
     service::{
@@ -66,9 +66,20 @@ pub struct App {
 impl App {
     /// Builds the services.
     pub async fn build(config: Config, store: OpenStore, clock: Arc<dyn Clock>) -> Result<Self> {
+        Self::build_with(config, store, clock, Random::system()).await
+    }
+
+    /// As [`App::build`], with a source of randomness, as a simulation needs it.
+    pub async fn build_with(
+        config: Config,
+        store: OpenStore,
+        clock: Arc<dyn Clock>,
+        random: Random,
+    ) -> Result<Self> {
         let core = Core {
             engine: store.engine.clone(),
             clock,
+            random: Arc::new(random),
             limits: Arc::new(config.limits.clone()),
             dictionaries: Arc::default(),
         };

@@ -1,26 +1,10 @@
 //! Ids that sort by the time they were made (UUIDv7, RFC 9562).
 
-use uuid::{ContextV7, Timestamp, Uuid};
+use uuid::Uuid;
 
 use super::Instant;
 
-/// The counter behind ids of one millisecond, so that they sort in the order made.
-static CONTEXT: std::sync::Mutex<ContextV7> = std::sync::Mutex::new(ContextV7::new());
-
-/// A new record id and the moment it carries: `at`, or a little later where the
-/// clock stood still or went back, so that ids never sort before older ones.
-pub fn new_record_id(at: Instant) -> (String, Instant) {
-    let ms = u64::try_from(at.0).unwrap_or(0);
-    let (seconds, nanos) = (ms / 1000, (ms % 1000) as u32 * 1_000_000);
-    let context = CONTEXT
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    let id = Uuid::new_v7(Timestamp::from_unix(&*context, seconds, nanos)).to_string();
-    let made = time_of_record_id(&id).unwrap_or(at);
-    (id, made)
-}
-
-/// The moment in an id that [`new_record_id`] made; `None` for any other id,
+/// The moment in an id that [`Random::id`](super::Random::id) made; `None` for any other id,
 /// also for a UUID in another spelling.
 pub fn time_of_record_id(id: &str) -> Option<Instant> {
     let uuid = Uuid::try_parse(id)

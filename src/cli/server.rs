@@ -166,7 +166,7 @@ async fn run(
         None => None,
     };
     let running = start(app.clone(), listeners)?;
-    ready(app, &running);
+    ready(app.clone(), &running);
     let served = running.server.await;
     if let Some(jobs) = jobs {
         jobs.stop().await;

@@ -123,7 +123,7 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
     };
     let request_timeout = Duration::from_millis(settings.request_timeout_ms);
     let connections_max = (settings.connections_max / settings.workers).max(1);
-    let connections = Connections::new(settings);
+    let connections = Connections::new(&settings);
     let mut server = HttpServer::new(factory)
         .workers(settings.workers)
         .tcp_nodelay(true)

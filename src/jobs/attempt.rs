@@ -36,16 +36,35 @@ use crate::{
 pub struct Workshop {
     /// The runs.
     pub runs: Arc<Runs>,
-    /// The records.
-    pub records: Arc<Records>,
-    /// What is due for the archive.
-    pub archive: Arc<Archive>,
+    records: Arc<Records>,
+    archive: Arc<Archive>,
     /// Backups of the whole store.
     pub backups: Arc<Backups>,
     /// What sends to other machines.
     pub network: Network,
     /// What is counted.
     pub metrics: Arc<JobMetrics>,
+}
+
+impl Workshop {
+    /// Over an application's services.
+    pub fn new(
+        runs: Arc<Runs>,
+        records: Arc<Records>,
+        archive: Arc<Archive>,
+        backups: Arc<Backups>,
+        metrics: Arc<JobMetrics>,
+    ) -> Result<Self> {
+        let network = Network::new(runs.settings().allow_private_addresses)?;
+        Ok(Self {
+            runs,
+            records,
+            archive,
+            backups,
+            network,
+            metrics,
+        })
+    }
 }
 
 /// Makes an attempt. What it cost in milliseconds; `None` where there was nothing to

@@ -5,10 +5,7 @@ use std::{sync::Arc, thread::JoinHandle, time::Duration};
 
 use tokio::{runtime::Builder, sync::watch};
 
-use super::{
-    attempt::Workshop, dispatcher::Dispatcher, heartbeat, kinds::webhook::Network,
-    metrics::JobMetrics,
-};
+use super::{attempt::Workshop, dispatcher::Dispatcher, heartbeat, metrics::JobMetrics};
 use crate::{
     base::priority,
     service::{
@@ -36,15 +33,8 @@ impl Engine {
         metrics: Arc<JobMetrics>,
     ) -> Result<Self> {
         let (stop, stopped) = watch::channel(false);
-        let network = Network::new(runs.settings().allow_private_addresses)?;
-        let workshop = Arc::new(Workshop {
-            runs,
-            records,
-            archive,
-            backups,
-            network,
-            metrics,
-        });
+        let workshop = Workshop::new(runs, records, archive, backups, metrics)?;
+        let workshop = Arc::new(workshop);
         let runs = &workshop.runs;
         let runtime = Builder::new_multi_thread()
             .worker_threads(runs.settings().cpu_slots)

@@ -4,7 +4,7 @@
 //! run begins next (`fair.rs`: whose turn it is), `attempt.rs` carries it out, and
 //! `kinds/` is the work itself, done through `context.rs`.
 
-mod attempt;
+pub mod attempt;
 pub mod background;
 mod context;
 mod dispatcher;

@@ -95,7 +95,7 @@ impl Auth {
         };
         self.limiter.succeeded(&attempt);
         let session = Session {
-            token: secret::make(PREFIX)?,
+            token: secret::make(&self.core.random, PREFIX)?,
             expires_at: now.plus_ms(self.session_ms),
         };
         let stored = StoredSession {

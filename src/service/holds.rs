@@ -10,7 +10,6 @@ use super::{
     counts, records,
 };
 use crate::{
-    base::new_record_id,
     domain::{EntityName, RecordId},
     store::{
         Batch, Condition, Key, Order, Scan, StoreError, Tree, Value,
@@ -191,7 +190,7 @@ impl Holds {
         let keys = &access.keys;
         let now = self.core.clock.now();
         let hold = Hold {
-            id: new_record_id(now).0,
+            id: self.core.random.id(now).map_err(Error::internal)?.0,
             entity: wish.entity,
             record: wish.record,
             reason,

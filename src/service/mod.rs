@@ -36,7 +36,11 @@ use std::sync::Arc;
 pub use caller::{Caller, Scope, TenantAccess, unauthenticated};
 pub use error::{Code, Error, Result};
 
-use crate::{base::Clock, config::Limits, store::Engine};
+use crate::{
+    base::{Clock, Random},
+    config::Limits,
+    store::Engine,
+};
 
 /// What every service works with.
 #[derive(Clone)]
@@ -45,6 +49,8 @@ pub struct Core {
     pub engine: Arc<dyn Engine>,
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// Ids, stamps and secrets.
+    pub random: Arc<Random>,
     /// The installation's limits.
     pub limits: Arc<Limits>,
     /// What archived records are packed with.

@@ -70,7 +70,7 @@ impl Operators {
         let operator = StoredOperator {
             password_hash: self.passwords.hash(password).await?,
             email,
-            stamp: stamp()?,
+            stamp: self.core.random.u64().map_err(Error::internal)?,
             created_at: self.core.clock.now(),
         };
         let mut batch = Batch::default();
@@ -104,7 +104,7 @@ impl Operators {
             let key = keys::operator(&operator.email);
             let changed = StoredOperator {
                 password_hash: password_hash.clone(),
-                stamp: stamp()?,
+                stamp: self.core.random.u64().map_err(Error::internal)?,
                 ..operator
             };
             let mut batch = Batch::default();
@@ -173,10 +173,6 @@ pub(super) fn normal(email: &str) -> Result<String> {
 
 fn missing(email: &str) -> Error {
     Error::not_found(format!("operator {email:?}"))
-}
-
-fn stamp() -> Result<u64> {
-    getrandom::u64().map_err(|error| Error::internal(format!("no random numbers: {error}")))
 }
 
 fn view(stored: StoredOperator) -> OperatorView {

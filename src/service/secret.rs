@@ -4,15 +4,15 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest, Sha256};
 
 use super::{Error, Result};
+use crate::base::Random;
 
 /// Random bytes of a secret.
 const BYTES: usize = 32;
 
 /// A new secret: `prefix` and 32 random bytes in base64url.
-pub fn make(prefix: &str) -> Result<String> {
+pub fn make(random: &Random, prefix: &str) -> Result<String> {
     let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::internal(format!("no random numbers: {error}")))?;
+    random.fill(&mut bytes).map_err(Error::internal)?;
     Ok(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)))
 }
 

@@ -12,7 +12,7 @@ use super::{
     tenants::{NewTenant, Tenants},
 };
 use crate::{
-    base::{Instant, ManualClock},
+    base::{Instant, ManualClock, Random},
     config::{Config, Sources},
     store::{self, Key, OpenStore, Scan, Tree},
 };
@@ -46,6 +46,7 @@ pub fn bench_with(change: impl FnOnce(&mut Config)) -> Bench {
     let core = Core {
         engine: store.engine.clone(),
         clock: clock.clone(),
+        random: Arc::new(Random::system()),
         limits: Arc::new(config.limits),
         dictionaries: Arc::default(),
     };

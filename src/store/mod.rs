@@ -12,7 +12,7 @@ pub mod keys;
 mod open;
 pub mod packed;
 
-pub use committer::{Committed, CommitterMetrics, CommitterOptions};
+pub use committer::{ByHand, Committed, CommitterMetrics, CommitterOptions};
 pub use copy::{Copied, CopyProgress, Stage, compact, convert, drop_converted};
 pub use open::{OpenStore, StoreOptions, memory, open};
 

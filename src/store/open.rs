@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     backup,
-    committer::{Committed, CommitterMetrics, CommitterOptions},
+    committer::{ByHand, Committed, CommitterMetrics, CommitterOptions},
     copy,
     engine::{
         DiskEngine, Embedded, Engine, Maintenance, Result, StoreError, Stored, memory::Memory,
@@ -51,15 +51,29 @@ impl OpenStore {
         Self::over_shared(Arc::new(engine), options)
     }
 
+    /// An embedded engine below a committer that takes its steps by hand.
+    pub fn by_hand(
+        engine: Arc<dyn Stored>,
+        options: CommitterOptions,
+        seed: u64,
+    ) -> Result<(Self, ByHand)> {
+        let (committed, by_hand) = Committed::by_hand(engine.clone(), options, seed)?;
+        Ok((Self::of(committed, engine), by_hand))
+    }
+
     fn over_shared(engine: Arc<dyn Stored>, options: CommitterOptions) -> Result<Self> {
         let embedded: Arc<dyn Embedded> = engine.clone();
-        let committed = Arc::new(Committed::start(embedded, options)?);
-        Ok(Self {
+        Ok(Self::of(Committed::start(embedded, options)?, engine))
+    }
+
+    fn of(committed: Committed, maintenance: Arc<dyn Maintenance>) -> Self {
+        let committed = Arc::new(committed);
+        Self {
             metrics: committed.metrics(),
             engine: committed.clone(),
-            maintenance: engine,
+            maintenance,
             committed,
-        })
+        }
     }
 
     /// Writes what waits and ends the committer; further commits are refused.

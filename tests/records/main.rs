@@ -10,5 +10,6 @@ mod lists;
 mod moving;
 mod races;
 mod reads;
+mod steps;
 mod uniques;
 mod writes;

@@ -15,7 +15,7 @@ use serde_json::json;
 
 use super::serve;
 use super::setup::{FIRST_TENANT, make_key, set_up};
-use crate::base::{Clock as _, SystemClock, new_record_id, socket};
+use crate::base::{self, Clock as _, SystemClock, socket};
 use crate::cli::client::{Client, Target};
 use crate::cli::output::note;
 use crate::cli::session::make_data_folder;
@@ -164,7 +164,7 @@ struct Folder {
 impl Folder {
     fn make() -> Result<Self> {
         // An id nobody can guess: the temporary folder belongs to everybody.
-        let (id, _) = new_record_id(SystemClock.now());
+        let (id, _) = base::Random::system().id(SystemClock.now())?;
         let path = std::env::temp_dir().join(format!("tenantry-demo-{id}"));
         make_data_folder(&path)?;
         Ok(Self { path, kept: false })

@@ -50,14 +50,14 @@ fn of(config: &Config) -> Vec<Finding> {
     let there = permissions.status != Status::Fail;
     findings.push(permissions);
     if !there {
-        findings.push(server::port(config, false));
+        findings.push(server::port(config, None));
         findings.push(server::certificate(config));
         return findings;
     }
     let (running, finding) = server::running(config);
     findings.push(finding);
     findings.extend([
-        server::port(config, running.is_some()),
+        server::port(config, running.as_ref()),
         server::certificate(config),
         disk::space(&config.data),
         disk::mount(&config.data),

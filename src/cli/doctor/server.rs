@@ -47,66 +47,79 @@ pub fn permissions(data: &Path) -> Finding {
 }
 
 /// The server in this folder, as far as it runs.
+#[derive(Default)]
 pub struct Running {
     /// Its process, where it says so.
     pub pid: Option<u32>,
+    /// Where it was told to listen, where it says so.
+    listen: Option<SocketAddr>,
 }
 
 /// Whether a server runs, of which version, and with which settings.
 pub fn running(config: &Config) -> (Option<Running>, Finding) {
     const CHECK: &str = "server";
+    const OURS: &str = env!("CARGO_PKG_VERSION");
     if !session::running(&config.data).unwrap_or(false) {
         return (None, Finding::ok(CHECK, "not running"));
     }
-    let pid = match Lock::acquire(&config.data, "doctor") {
-        Err(LockError::Held { holder, .. }) => holder.pid,
-        _ => None,
+    let mut running = Running::default();
+    if let Err(LockError::Held { holder, .. }) = Lock::acquire(&config.data, "doctor") {
+        running.pid = holder.pid;
+    }
+    let number = running
+        .pid
+        .map_or_else(String::new, |pid| format!(", process {pid}"));
+    let asked = match asked(config) {
+        Ok(asked) => asked,
+        Err(error) => {
+            let found = format!("it runs{number} and does not answer: {error:#}");
+            let advice = "look at its log (`journalctl -u tenantry`) and restart it";
+            return (Some(running), Finding::fail(CHECK, found, advice));
+        }
     };
-    let number = pid.map_or_else(String::new, |pid| format!(", process {pid}"));
-    let finding = match asked(config) {
-        Err(error) => Finding::fail(
+    running.listen = asked.listen;
+    let found = format!("version {} runs{number}", asked.version);
+    let finding = if asked.version != OURS {
+        let advice = "restart it, so that the installed version runs";
+        Finding::warn(CHECK, format!("{found}; this is {OURS}"), advice)
+    } else if !asked.differing.is_empty() {
+        let keys = asked.differing.join(", ");
+        Finding::warn(
             CHECK,
-            format!("it runs{number} and does not answer: {error:#}"),
-            "look at its log (`journalctl -u tenantry`) and restart it",
-        ),
-        Ok((version, differing)) if version != env!("CARGO_PKG_VERSION") => Finding::warn(
-            CHECK,
-            format!(
-                "version {version} runs{number}; this is {}{differing}",
-                env!("CARGO_PKG_VERSION")
-            ),
-            "restart it, so that the installed version runs",
-        ),
-        Ok((version, differing)) if !differing.is_empty() => Finding::warn(
-            CHECK,
-            format!("version {version} runs{number}{differing}"),
-            "restart it to take the file's settings; what its unit sets has to be in this command's environment too",
-        ),
-        Ok((version, _)) => Finding::ok(CHECK, format!("version {version} runs{number}")),
+            format!("{found}, with other settings than those read here: {keys}"),
+            "restart it to take the file's settings; what its unit or a flag sets has to be in this command's environment too",
+        )
+    } else {
+        Finding::ok(CHECK, found)
     };
-    (Some(Running { pid }), finding)
+    (Some(running), finding)
 }
 
-/// The server's version, and which settings it has other than those read here.
-fn asked(config: &Config) -> anyhow::Result<(String, String)> {
+/// What a server says of itself.
+struct Asked {
+    version: String,
+    /// Settings that it has other than they were read here.
+    differing: Vec<&'static str>,
+    listen: Option<SocketAddr>,
+}
+
+fn asked(config: &Config) -> anyhow::Result<Asked> {
     let session = Session::open(config, "doctor")?;
     let health = session.get(&Target::new("/healthz"))?;
     let settings = session.get(&Target::new("/v1/config"))?;
     session.close()?;
-    let differing = differing(&config.settings, &settings["items"]);
-    let told = match differing.as_slice() {
-        [] => String::new(),
-        keys => format!(
-            "; with other settings than those read here: {}",
-            keys.join(", ")
-        ),
-    };
-    Ok((health["version"].as_str().unwrap_or("?").to_owned(), told))
+    let items = settings["items"].as_array().map(Vec::as_slice);
+    let items = items.unwrap_or_default();
+    let listen = items.iter().find(|item| item["key"] == "server.listen");
+    Ok(Asked {
+        version: health["version"].as_str().unwrap_or("?").to_owned(),
+        differing: differing(&config.settings, items),
+        listen: listen.and_then(|item| item["value"].as_str()?.parse().ok()),
+    })
 }
 
-fn differing(here: &[Setting], there: &Value) -> Vec<&'static str> {
-    let items = there.as_array().map(Vec::as_slice).unwrap_or_default();
-    let value = |key: &str| items.iter().find(|i| i["key"] == key).map(|i| &i["value"]);
+fn differing(here: &[Setting], there: &[Value]) -> Vec<&'static str> {
+    let value = |key: &str| there.iter().find(|i| i["key"] == key).map(|i| &i["value"]);
     here.iter()
         .filter(|setting| value(setting.key).is_some_and(|v| *v != setting.value))
         .map(|setting| setting.key)
@@ -114,10 +127,10 @@ fn differing(here: &[Setting], there: &Value) -> Vec<&'static str> {
 }
 
 /// Whether the address is free for a server, or taken by the running one.
-pub fn port(config: &Config, running: bool) -> Finding {
+pub fn port(config: &Config, running: Option<&Running>) -> Finding {
     const CHECK: &str = "port";
-    let address = config.server.listen;
-    if !running {
+    let Some(running) = running else {
+        let address = config.server.listen;
         return match TcpListener::bind(address) {
             Ok(_) => Finding::ok(CHECK, format!("{address} is free")),
             Err(error) => Finding::fail(
@@ -126,7 +139,8 @@ pub fn port(config: &Config, running: bool) -> Finding {
                 cannot_bind(&error, address),
             ),
         };
-    }
+    };
+    let address = running.listen.unwrap_or(config.server.listen);
     if address.port() == 0 {
         return Finding::ok(CHECK, "any that is free");
     }
@@ -135,7 +149,7 @@ pub fn port(config: &Config, running: bool) -> Finding {
         Err(error) => Finding::fail(
             CHECK,
             format!("{address} takes no connection: {error}"),
-            "look at the server's log and, if it was started with --listen, at that",
+            "look at the server's log (`journalctl -u tenantry`) and restart it",
         ),
     }
 }

@@ -4,7 +4,7 @@
 use std::{fmt::Write as _, path::Path, sync::Arc};
 
 use crate::{
-    base::Clock,
+    base::{Clock, Random},
     config::Limits,
     service::{
         Caller, Core, Error,
@@ -28,6 +28,8 @@ const PROBLEMS_MAX: usize = 5;
 pub struct Ground {
     /// The time of day.
     pub clock: Arc<dyn Clock>,
+    /// Ids and secrets.
+    pub random: Arc<Random>,
     /// The installation's limits.
     pub limits: Arc<Limits>,
 }
@@ -36,6 +38,7 @@ impl From<&Core> for Ground {
     fn from(core: &Core) -> Self {
         Self {
             clock: core.clock.clone(),
+            random: core.random.clone(),
             limits: core.limits.clone(),
         }
     }
@@ -101,6 +104,7 @@ pub fn open(ground: &Ground, dir: &Path) -> Result<(OpenStore, Core), BackupErro
     let core = Core {
         engine: store.engine.clone(),
         clock: ground.clock.clone(),
+        random: ground.random.clone(),
         limits: ground.limits.clone(),
         dictionaries: Arc::default(),
     };

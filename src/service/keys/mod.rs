@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 
 use super::{Caller, Code, Core, Error, Result, Scope, TenantAccess, scan, secret};
 use crate::{
-    base::{Instant, new_record_id},
+    base::Instant,
     store::{
         Batch, Condition, Key, Scan, StoreError, Tree, Value,
         codec::{self, Stored},
@@ -141,9 +141,9 @@ impl Keys {
                 format!("name: expected up to {NAME_CHARS_MAX} characters, no control characters."),
             ));
         }
-        let secret = secret::make(PREFIX)?;
+        let secret = secret::make(&self.core.random, PREFIX)?;
         let stored = StoredKey {
-            id: new_record_id(now).0,
+            id: self.core.random.id(now).map_err(Error::internal)?.0,
             name: name.to_owned(),
             scopes,
             created_at: now,

@@ -35,8 +35,10 @@ impl Records {
                 return Ok(codec::decode::<CursorSecret>(&stored)?.0);
             }
             let mut secret = Secret::default();
-            getrandom::fill(&mut secret)
-                .map_err(|error| Error::internal(format!("no random numbers: {error}")))?;
+            self.core
+                .random
+                .fill(&mut secret)
+                .map_err(Error::internal)?;
             let mut batch = Batch::default();
             batch.expect(Tree::Hot, key.clone(), Condition::Absent);
             batch.put(

@@ -9,7 +9,7 @@ use crate::{
     base::Instant,
     service::{Code, Core, Error, Result, TenantAccess},
     store::{
-        Batch, Condition, Key, Tree, VALUE_BYTES_MAX, Value,
+        Batch, Condition, Key, StoreError, Tree, VALUE_BYTES_MAX, Value,
         codec::{self, Stored},
         keys,
     },
@@ -34,6 +34,8 @@ pub(super) enum Known {
     Answered(Reply),
     /// Nothing that still counts.
     Nothing(Place),
+    /// An answer that was swept while it was read.
+    Gone,
 }
 
 /// Where the answer is to be remembered.
@@ -70,7 +72,23 @@ pub(super) async fn look_up(
             "This Idempotency-Key was used for another request to this route; send a new key with a new request.",
         ));
     }
+    if !is_on_disk(core, key, stored).await? {
+        return Ok(Known::Gone);
+    }
     Ok(Known::Answered(remembered.reply))
+}
+
+/// Whether a row that was read is there when all that was written before is on the disk:
+/// one that is on its way there may be lost with the power, and its answer was not given
+/// to anybody yet.
+async fn is_on_disk(core: &Core, key: Key, row: Value) -> Result<bool> {
+    let mut batch = Batch::default();
+    batch.expect(Tree::Hot, key, Condition::Value(row));
+    match core.engine.commit(batch).await {
+        Ok(()) => Ok(true),
+        Err(StoreError::Conflict { .. }) => Ok(false),
+        Err(other) => Err(other.into()),
+    }
 }
 
 /// The expiry row beside a remembered answer, for whoever removes the answer.

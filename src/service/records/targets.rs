@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use super::{Action, Operation};
 use crate::{
-    base::{Instant, new_record_id},
+    base::Instant,
     domain::RecordId,
     service::{Code, Core, Error, Result},
 };
@@ -41,7 +41,8 @@ pub(super) fn settle(core: &Core, operations: &[Operation]) -> Result<Vec<Target
 fn target(core: &Core, operation: &Operation) -> Result<Target> {
     match &operation.action {
         Action::Create { id: None } | Action::Import { id: None, .. } => {
-            let (id, made) = new_record_id(core.clock.now());
+            let made = core.random.id(core.clock.now());
+            let (id, made) = made.map_err(Error::internal)?;
             let id = RecordId::parse(&id).map_err(Error::internal)?;
             Ok(Target {
                 id,

@@ -155,6 +155,7 @@ impl Records {
             Some((request, _)) => match idempotency::look_up(&self.core, access, request).await? {
                 Known::Answered(reply) => return Ok(Tried::Answered(reply)),
                 Known::Nothing(place) => Some(place),
+                Known::Gone => return Ok(Tried::Lost(0)),
             },
             None => None,
         };
@@ -205,9 +206,7 @@ impl Records {
             meanings,
             outcomes,
         } = staged;
-        if batch.writes.is_empty() {
-            return Ok(Tried::Done(outcomes, reply));
-        }
+        // Also where nothing is written: what is told is then on the disk, and still so.
         let keys: Vec<_> = batch.expectations.iter().map(|e| e.key.clone()).collect();
         match self.core.engine.commit(batch).await {
             Ok(()) => {

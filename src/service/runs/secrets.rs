@@ -46,7 +46,7 @@ impl Runs {
                 return Ok(codec::decode(&row)?);
             }
             let made = WebhookSecret {
-                current: random()?,
+                current: self.random_secret()?,
                 previous: None,
                 made_at: self.core.clock.now(),
             };
@@ -86,7 +86,7 @@ impl Runs {
             let before = codec::encode(&secret)?;
             secret = WebhookSecret {
                 previous: Some((secret.current, now.plus_ms(PREVIOUS_MS))),
-                current: random()?,
+                current: self.random_secret()?,
                 made_at: now,
             };
             let mut batch = Batch::default();
@@ -104,11 +104,10 @@ impl Runs {
             previous_until: previous.map(|(_, until)| until.to_rfc3339()),
         })
     }
-}
 
-fn random() -> Result<Vec<u8>> {
-    let mut bytes = vec![0; 32];
-    getrandom::fill(&mut bytes)
-        .map_err(|error| Error::internal(format!("no random numbers: {error}")))?;
-    Ok(bytes)
+    fn random_secret(&self) -> Result<Vec<u8>> {
+        let mut bytes = vec![0; 32];
+        self.core.random.fill(&mut bytes).map_err(Error::internal)?;
+        Ok(bytes)
+    }
 }

@@ -6,15 +6,15 @@
 //! no hit. So no order of readers and writers shows an old value after a
 //! write was acknowledged, without a lock on the read path.
 
-use std::{
-    hash::{Hash, Hasher},
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
-};
+use std::hash::{Hash, Hasher};
 
 use quick_cache::{Equivalent, Weighter, sync::Cache};
 
-use super::generations;
-use crate::store::engine::{Key, Tree, Value};
+use super::hash::KeyHash;
+use crate::{
+    base::sync::{AtomicBool, AtomicU64, Ordering},
+    store::engine::{Key, Tree, Value},
+};
 
 /// Slots of marks; two keys that share one only cost each other a miss.
 const SLOTS: usize = 1 << 14;
@@ -35,13 +35,6 @@ struct Borrowed<'a> {
     hash: u64,
     tree: Tree,
     key: &'a Key,
-}
-
-impl<'a> Borrowed<'a> {
-    fn new(tree: Tree, key: &'a Key) -> Self {
-        let hash = generations::hash(&[tree as u8], key);
-        Self { hash, tree, key }
-    }
 }
 
 impl Hash for CacheKey {
@@ -80,19 +73,26 @@ pub struct Ticket {
 /// The cache.
 pub struct RecordCache {
     entries: Cache<CacheKey, (u64, Value), Weight>,
+    hash: KeyHash,
     marks: Box<[AtomicU64]>,
     disabled: AtomicBool,
 }
 
 impl RecordCache {
     /// A cache of about `bytes`.
-    pub fn new(bytes: u64) -> Self {
+    pub fn new(bytes: u64, hash: KeyHash) -> Self {
         let items = usize::try_from(bytes / 512).unwrap_or(usize::MAX).max(16);
         Self {
             entries: Cache::with_weighter(items, bytes, Weight),
+            hash,
             marks: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
             disabled: AtomicBool::new(false),
         }
+    }
+
+    fn borrowed<'a>(&self, tree: Tree, key: &'a Key) -> Borrowed<'a> {
+        let hash = self.hash.of(&[tree as u8], key);
+        Borrowed { hash, tree, key }
     }
 
     fn mark(&self, key: &Borrowed<'_>) -> &AtomicU64 {
@@ -101,7 +101,7 @@ impl RecordCache {
 
     /// The value, or a ticket to put it in after reading it.
     pub fn get(&self, tree: Tree, key: &Key) -> Result<Value, Ticket> {
-        let key = Borrowed::new(tree, key);
+        let key = self.borrowed(tree, key);
         let mark = self.mark(&key).load(Ordering::SeqCst);
         match self.entries.get(&key) {
             Some((marked, value)) if marked == mark && !self.disabled.load(Ordering::SeqCst) => {
@@ -129,7 +129,7 @@ impl RecordCache {
 
     /// Says that a key was written; before the write is acknowledged.
     pub fn forget(&self, tree: Tree, key: &Key) {
-        let key = Borrowed::new(tree, key);
+        let key = self.borrowed(tree, key);
         self.mark(&key).fetch_add(1, Ordering::SeqCst);
         self.entries.remove(&key);
     }

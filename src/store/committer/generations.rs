@@ -5,40 +5,42 @@
 //! family is being written, even and larger afterwards. Two families that share
 //! a slot only make each other's readers look twice.
 
-use std::{
-    hash::{BuildHasher as _, Hasher as _},
-    sync::{
-        LazyLock,
-        atomic::{AtomicU64, Ordering, fence},
-    },
-};
-
-use foldhash::fast::RandomState;
+use super::hash::KeyHash;
+use crate::base::sync::{AtomicU64, Ordering, fence};
 
 const SLOTS: usize = 1 << 12;
 
 /// The generations.
-pub struct Generations(Box<[AtomicU64]>);
+pub struct Generations {
+    slots: Box<[AtomicU64]>,
+    hash: KeyHash,
+}
 
 impl Generations {
     /// All at 0.
-    pub fn new() -> Self {
-        Self((0..SLOTS).map(|_| AtomicU64::new(0)).collect())
+    pub fn new(hash: KeyHash) -> Self {
+        let slots = (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
+        Self { slots, hash }
+    }
+
+    /// The place of the family that `key` belongs to.
+    fn slot(&self, key: &[u8]) -> usize {
+        self.hash.of(&[], Self::family(key)) as usize % SLOTS
     }
 
     /// The generation of the family that `key` belongs to.
     pub fn of(&self, key: &[u8]) -> u64 {
         fence(Ordering::SeqCst);
-        self.0[slot(Self::family(key))].load(Ordering::SeqCst)
+        self.slots[self.slot(key)].load(Ordering::SeqCst)
     }
 
     /// Marks the families of `keys` as being written; give the answer to [`Self::end`].
     pub fn begin<'a>(&self, keys: impl Iterator<Item = &'a [u8]>) -> Vec<usize> {
-        let mut slots: Vec<_> = keys.map(|key| slot(Self::family(key))).collect();
+        let mut slots: Vec<_> = keys.map(|key| self.slot(key)).collect();
         slots.sort_unstable();
         slots.dedup();
         for slot in &slots {
-            self.0[*slot].fetch_add(1, Ordering::SeqCst);
+            self.slots[*slot].fetch_add(1, Ordering::SeqCst);
         }
         slots
     }
@@ -57,21 +59,7 @@ impl Generations {
     /// The writing is over.
     pub fn end(&self, slots: &[usize]) {
         for slot in slots {
-            self.0[*slot].fetch_add(1, Ordering::SeqCst);
+            self.slots[*slot].fetch_add(1, Ordering::SeqCst);
         }
     }
-}
-
-/// A hash of some bytes, the same while the process lives and another in the next.
-pub(super) fn hash(first: &[u8], bytes: &[u8]) -> u64 {
-    static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::default);
-    let mut hasher = SEED.build_hasher();
-    hasher.write(first);
-    hasher.write(bytes);
-    hasher.finish()
-}
-
-/// The place of a family among the generations.
-fn slot(family: &[u8]) -> usize {
-    hash(&[], family) as usize % SLOTS
 }

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use foldhash::fast::RandomState;
 use tokio::sync::oneshot;
 
-use super::{CommitterMetrics, CommitterOptions, SEQUENCE_KEY, Shared, Submission};
+use super::{CommitterOptions, Position, SEQUENCE_KEY, Shared, Submission};
 use crate::store::engine::{
     Applied, Batch, Condition, Key, Result, StoreError, Tree, Value, Write,
 };
@@ -48,8 +48,7 @@ impl Values {
 }
 
 /// A group that is being gathered.
-pub struct Group<'a> {
-    shared: &'a Shared,
+pub struct Group {
     /// What the group before writes, as far as that is not on disk yet.
     in_flight: Arc<Values>,
     /// What this group writes.
@@ -87,19 +86,18 @@ pub struct Prepared {
     pub bytes: usize,
 }
 
-impl<'a> Group<'a> {
-    /// An empty group behind the one `in_flight`.
-    pub fn new(shared: &'a Shared, in_flight: Arc<Values>, sequence: u64) -> Self {
+impl Group {
+    /// An empty group behind what is on its way.
+    pub fn behind(position: &Position) -> Self {
         Self {
-            shared,
-            in_flight,
+            in_flight: position.in_flight.clone(),
             written: Values::default(),
             before: Values::default(),
             replies: Vec::new(),
             refusals: Vec::new(),
             seen: 0,
             bytes: 0,
-            sequence,
+            sequence: position.sequence,
         }
     }
 
@@ -121,8 +119,8 @@ impl<'a> Group<'a> {
     /// still undo, and who tries again after it finds what it lost against.
     pub fn admit(
         &mut self,
+        shared: &Shared,
         submission: Submission,
-        metrics: &CommitterMetrics,
     ) -> Option<(Reply, StoreError)> {
         let Submission {
             batch,
@@ -130,7 +128,8 @@ impl<'a> Group<'a> {
             reply,
         } = submission;
         self.seen += 1;
-        match self.check(&batch).and_then(|()| self.stage(&batch)) {
+        let staged = self.check(shared, &batch);
+        match staged.and_then(|()| self.stage(shared, &batch)) {
             Ok(staged) => {
                 self.bytes += bytes;
                 self.written.extend(staged);
@@ -139,7 +138,7 @@ impl<'a> Group<'a> {
                 None
             }
             Err(error) => {
-                metrics.refused();
+                shared.metrics.refused();
                 if self.is_unwritten(&batch, &error) {
                     self.refusals.push((reply, error));
                     return None;
@@ -160,9 +159,9 @@ impl<'a> Group<'a> {
         })
     }
 
-    fn check(&mut self, batch: &Batch) -> Result<()> {
+    fn check(&mut self, shared: &Shared, batch: &Batch) -> Result<()> {
         for (index, expectation) in batch.expectations.iter().enumerate() {
-            let found = self.value(expectation.tree, &expectation.key)?;
+            let found = self.value(shared, expectation.tree, &expectation.key)?;
             if !expectation.condition.holds(found.as_deref()) {
                 let found = match &expectation.condition {
                     Condition::Present => None,
@@ -175,7 +174,7 @@ impl<'a> Group<'a> {
     }
 
     /// The batch's writes as values; all or nothing of them is then kept.
-    fn stage(&mut self, batch: &Batch) -> Result<Values> {
+    fn stage(&mut self, shared: &Shared, batch: &Batch) -> Result<Values> {
         let mut staged = Values::default();
         for write in &batch.writes {
             match write {
@@ -186,7 +185,7 @@ impl<'a> Group<'a> {
                 Write::Add { tree, key, delta } => {
                     let now = match staged.get(*tree, key) {
                         Some(value) => value.clone(),
-                        None => self.value(*tree, key)?,
+                        None => self.value(shared, *tree, key)?,
                     };
                     let sum = crate::store::codec::decode_counter(now.as_ref())?
                         .checked_add(*delta)
@@ -200,14 +199,14 @@ impl<'a> Group<'a> {
     }
 
     /// A key's value when all that is admitted so far will be written.
-    fn value(&mut self, tree: Tree, key: &Key) -> Result<Option<Value>> {
+    fn value(&mut self, shared: &Shared, tree: Tree, key: &Key) -> Result<Option<Value>> {
         let known = self.written.get(tree, key);
         if let Some(value) = known.or_else(|| self.before.get(tree, key)) {
             return Ok(value.clone());
         }
         let value = match self.in_flight.get(tree, key) {
             Some(value) => value.clone(),
-            None => self.shared.look_up(tree, key)?,
+            None => shared.look_up(tree, key)?,
         };
         if value
             .as_ref()
@@ -218,10 +217,15 @@ impl<'a> Group<'a> {
         Ok(value)
     }
 
-    /// The group as the applier takes it, and what the next group sees of it: its
-    /// values and the change sequence. A group that writes nothing leaves the one
-    /// before in sight.
-    pub fn finish(mut self) -> (Prepared, Arc<Values>, u64) {
+    /// How many batches were looked at.
+    pub fn seen(&self) -> usize {
+        self.seen
+    }
+
+    /// The group as it is applied, and what the next group is prepared on: its values
+    /// and the change sequence. A group that writes nothing leaves the one before in
+    /// sight.
+    pub fn finish(mut self) -> (Prepared, Position) {
         let mut writes = Vec::new();
         let mut in_sight = self.in_flight;
         if !self.written.is_empty() {
@@ -250,6 +254,10 @@ impl<'a> Group<'a> {
             refusals: self.refusals,
             bytes: self.bytes,
         };
-        (prepared, in_sight, self.sequence)
+        let reached = Position {
+            in_flight: in_sight,
+            sequence: self.sequence,
+        };
+        (prepared, reached)
     }
 }

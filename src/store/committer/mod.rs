@@ -10,23 +10,26 @@
 //! What follows from the order of commits is owned here: the record cache, the
 //! generations by which readers know that nothing changed, and the change sequence.
 
+mod by_hand;
 mod cache;
 mod generations;
 mod group;
+mod hash;
 mod metrics;
 mod pages;
 mod queue;
 mod stall;
 mod tee;
+mod turn;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    thread::JoinHandle,
-    time::{Duration, Instant},
+    sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use async_trait::async_trait;
+pub use by_hand::ByHand;
 pub use metrics::CommitterMetrics;
 pub use tee::{TEE_BYTES_MAX, Tee};
 use tokio::sync::oneshot;
@@ -34,15 +37,20 @@ use tokio::sync::oneshot;
 use self::{
     cache::RecordCache,
     generations::Generations,
-    group::{Group, Prepared, Values},
+    group::{Group, Prepared, Room, Values},
+    hash::KeyHash,
     pages::PageCache,
     queue::{Next, Queue},
     stall::Stall,
     tee::TeeIn,
+    turn::Turn,
 };
-use super::engine::{
-    Batch, Embedded, Engine, KEY_BYTES_MAX, Key, Page, Result, Scan, StoreError, Tree,
-    VALUE_BYTES_MAX, Value, Write,
+use crate::{
+    base::sync::{Condvar, Mutex, MutexGuard, PoisonError, thread},
+    store::engine::{
+        Batch, Embedded, Engine, KEY_BYTES_MAX, Key, Page, Result, Scan, StoreError, Tree,
+        VALUE_BYTES_MAX, Value, Write,
+    },
 };
 
 /// The key of the change sequence: how many batches were ever written.
@@ -79,11 +87,11 @@ impl Default for CommitterOptions {
     }
 }
 
-/// So often within that time is looked for a stalled write.
-const LOOKS: u32 = 4;
+/// Who closes looks this often whether the disk has stalled meanwhile.
+const CLOSING_LOOK: Duration = Duration::from_millis(100);
 
-/// How often is looked whether the threads have ended.
-const CLOSING_LOOK: Duration = Duration::from_millis(2);
+/// A disk that takes no write is noticed within this part of the limit.
+const LOOKS: u32 = 4;
 
 /// The page cache has this part of what the caches have.
 const PAGES_PART: u64 = 8;
@@ -115,8 +123,11 @@ struct Shared {
     stall: Stall,
     /// Held by the thread that prepares.
     position: Mutex<Position>,
-    /// Who is handed every group; held while a group is being applied.
+    /// Who is handed every group; held while one is being written.
     tee: Mutex<Option<TeeIn>>,
+    /// Threads that have not ended.
+    running: Mutex<usize>,
+    ended: Condvar,
     /// Why writes stopped.
     failed: OnceLock<String>,
 }
@@ -124,36 +135,17 @@ struct Shared {
 /// An embedded engine with its committer: the contract.
 pub struct Committed {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 impl Committed {
     /// Starts the two threads over `engine`.
     pub fn start(engine: Arc<dyn Embedded>, options: CommitterOptions) -> Result<Self> {
-        let sequence = read_sequence(engine.get(Tree::Hot, SEQUENCE_KEY.as_bytes())?)?;
-        let shared = Arc::new(Shared {
-            engine,
-            options,
-            queue: Queue::new(
-                options.queue_batches,
-                options.queue_bytes,
-                options.stalled_after / LOOKS,
-            ),
-            cache: RecordCache::new(options.cache_bytes - options.cache_bytes / PAGES_PART),
-            pages: PageCache::new(options.cache_bytes / PAGES_PART),
-            generations: Generations::new(),
-            metrics: Arc::default(),
-            stall: Stall::new(options.stalled_after),
-            position: Mutex::new(Position {
-                in_flight: Arc::default(),
-                sequence,
-            }),
-            tee: Mutex::default(),
-            failed: OnceLock::new(),
-        });
+        let shared = Arc::new(Shared::new(engine, options, KeyHash::random())?);
+        *lock(&shared.running) = 2;
         let spawn = |number: usize| {
             let shared = shared.clone();
-            std::thread::Builder::new()
+            thread::Builder::new()
                 .name(format!("committer-{number}"))
                 .spawn(move || shared.commit_groups())
                 .map_err(|error| StoreError::Open(format!("no thread for the committer: {error}")))
@@ -182,19 +174,16 @@ impl Committed {
         self.shared.engine.scan(scan)
     }
 
-    /// Takes no further batch, writes those that wait, and ends the threads. One that
-    /// the disk keeps is left behind.
+    /// Takes no further batch, writes those that wait, and ends the threads. Those that
+    /// the disk keeps are left behind.
     pub fn close(&self) {
         self.shared.queue.close();
         let mut threads = lock(&self.threads);
+        if !threads.is_empty() && !self.shared.all_ended() {
+            tracing::error!("the disk does not take the last writes; they may be lost");
+            threads.clear();
+        }
         for thread in threads.drain(..) {
-            while !thread.is_finished() && self.shared.stall.reason().is_none() {
-                std::thread::sleep(CLOSING_LOOK);
-            }
-            if !thread.is_finished() {
-                tracing::error!("the disk does not take the last writes; they may be lost");
-                continue;
-            }
             if thread.join().is_err() {
                 tracing::error!("a thread of the committer panicked");
             }
@@ -208,11 +197,52 @@ impl Drop for Committed {
     }
 }
 
+/// Where gathering a group has come to.
+enum Gathered {
+    /// It is the group's turn to be applied.
+    Ready,
+    /// Nothing waits that it has room for.
+    Waits,
+    /// Nothing waits, and nothing will.
+    Closed,
+}
+
 impl Shared {
+    fn new(engine: Arc<dyn Embedded>, options: CommitterOptions, hash: KeyHash) -> Result<Self> {
+        let sequence = read_sequence(engine.get(Tree::Hot, SEQUENCE_KEY.as_bytes())?)?;
+        let pages_bytes = options.cache_bytes / PAGES_PART;
+        Ok(Self {
+            engine,
+            options,
+            queue: Queue::new(
+                options.queue_batches,
+                options.queue_bytes,
+                options.stalled_after / LOOKS,
+            ),
+            cache: RecordCache::new(options.cache_bytes - pages_bytes, hash.clone()),
+            pages: PageCache::new(pages_bytes),
+            generations: Generations::new(hash),
+            metrics: Arc::default(),
+            stall: Stall::new(options.stalled_after),
+            position: Mutex::new(Position {
+                in_flight: Arc::default(),
+                sequence,
+            }),
+            tee: Mutex::default(),
+            running: Mutex::default(),
+            ended: Condvar::new(),
+            failed: OnceLock::new(),
+        })
+    }
+
     /// What both threads do.
     fn commit_groups(&self) {
+        let _ending = Ending(self);
         while let Some(group) = self.prepare() {
-            self.settle(group);
+            let mut turn = Some(Turn::Prepared(group));
+            while let Some(step) = turn {
+                turn = self.advance(step);
+            }
             self.queue.applied();
         }
     }
@@ -220,41 +250,42 @@ impl Shared {
     /// The next group, when it is its turn to be applied; `None` at the end.
     fn prepare(&self) -> Option<Prepared> {
         let mut position = lock(&self.position);
-        match catch_unwind(AssertUnwindSafe(|| self.gather(&position))) {
-            Ok(gathered) => {
-                let (prepared, reached) = gathered?;
+        let mut group = Group::behind(&position);
+        match self.gather(&mut group, |room| Some(self.queue.next(room))) {
+            Gathered::Ready => {
+                let (prepared, reached) = group.finish();
                 *position = reached;
                 Some(prepared)
             }
-            // Before the other thread takes over.
-            Err(_) => {
-                self.give_up();
-                None
-            }
+            Gathered::Waits | Gathered::Closed => None,
         }
     }
 
-    fn gather(&self, position: &Position) -> Option<(Prepared, Position)> {
-        let mut group = Group::new(self, position.in_flight.clone(), position.sequence);
+    /// Takes what `next` gives into the group, as far as its expectations hold. Whoever
+    /// calls it holds the position, so nobody takes over before a panic is dealt with.
+    fn gather(&self, group: &mut Group, next: impl Fn(Room) -> Option<Next>) -> Gathered {
+        let all = AssertUnwindSafe(|| self.gather_all(group, next));
+        catch_unwind(all).unwrap_or_else(|_| {
+            self.give_up();
+            Gathered::Closed
+        })
+    }
+
+    fn gather_all(&self, group: &mut Group, next: impl Fn(Room) -> Option<Next>) -> Gathered {
         loop {
-            match self.queue.next(group.room(&self.options)) {
-                Next::Batch(submission) => {
-                    if let Some((reply, error)) = group.admit(submission, &self.metrics) {
+            match next(group.room(&self.options)) {
+                Some(Next::Batch(submission)) => {
+                    if let Some((reply, error)) = group.admit(self, submission) {
                         // The writer may have gone away; nothing to tell it then.
                         let _ = reply.send(Err(error));
                     }
                 }
-                Next::Apply => break,
-                Next::Late => self.stall.look(),
-                Next::Closed => return None,
+                Some(Next::Apply) => return Gathered::Ready,
+                Some(Next::Late) => self.stall.look(),
+                Some(Next::Closed) => return Gathered::Closed,
+                None => return Gathered::Waits,
             }
         }
-        let (prepared, in_flight, sequence) = group.finish();
-        let reached = Position {
-            in_flight,
-            sequence,
-        };
-        Some((prepared, reached))
     }
 
     /// The engine panicked while it was asked: nobody may wait for a thread that
@@ -271,63 +302,17 @@ impl Shared {
         }
     }
 
-    /// Applies a group and answers those who wait for it.
-    fn settle(&self, group: Prepared) {
-        let answer = self.apply(&group);
-        if answer.is_ok() && !group.writes.is_empty() {
-            self.metrics.written(group.replies.len(), group.bytes);
-        }
-        self.metrics.waiting(self.queue.waiting());
-        // A writer may have gone away; nothing to tell it then.
-        for reply in group.replies {
-            let _ = reply.send(answer.clone());
-        }
-        for (reply, refusal) in group.refusals {
-            let _ = reply.send(answer.clone().and(Err(refusal)));
-        }
-    }
-
-    fn apply(&self, group: &Prepared) -> Result<()> {
-        if let Some(reason) = self.failed.get() {
-            return Err(StoreError::ReadOnly(reason.clone()));
-        }
-        if group.writes.is_empty() {
-            return Ok(());
-        }
-        let tee = lock(&self.tee);
-        let touched = self
-            .generations
-            .begin(group.writes.iter().map(|w| &w.key[..]));
-        let started = Instant::now();
-        self.stall.begin();
-        let applied = catch_unwind(AssertUnwindSafe(|| self.engine.apply(&group.writes)))
-            .unwrap_or_else(|_| Err(StoreError::Io("the engine panicked while writing".into())));
-        self.stall.end();
-        self.metrics.synced(started.elapsed());
-        if let Err(error) = applied {
-            // Whether the group is on disk is unknown. Its generations stay odd
-            // and the cache is left out, so readers go to the engine.
-            let reason = error.to_string();
-            tracing::error!(
-                reason,
-                "a write failed; the store takes no writes until a restart"
-            );
-            let _ = self.failed.set(reason);
-            self.cache.disable();
-            if let Some(tee) = &*tee {
-                tee.failed();
+    /// Waits for the threads' end; false where the disk keeps one of them.
+    fn all_ended(&self) -> bool {
+        let mut running = lock(&self.running);
+        while *running > 0 {
+            if self.stall.reason().is_some() {
+                return false;
             }
-            return Err(error);
+            let waited = self.ended.wait_timeout(running, CLOSING_LOOK);
+            (running, _) = waited.unwrap_or_else(PoisonError::into_inner);
         }
-        if let Some(tee) = &*tee {
-            tee.applied(&group.writes);
-        }
-        drop(tee);
-        for write in &group.writes {
-            self.cache.forget(write.tree, &write.key);
-        }
-        self.generations.end(&touched);
-        Ok(())
+        true
     }
 
     /// Waits for a batch's answer, but not for a disk that does not answer.
@@ -386,6 +371,16 @@ impl Shared {
             Ok(value) => Ok(Some(value)),
             Err(_) => self.engine.get(tree, key),
         }
+    }
+}
+
+/// Counts a thread as ended when it ends, however it does.
+struct Ending<'a>(&'a Shared);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.running) -= 1;
+        self.0.ended.notify_all();
     }
 }
 

@@ -1,14 +1,13 @@
 //! The queue between writers and the committer's two threads: one lock, so that
 //! "a batch waits" and "nothing is being applied" are seen together.
 
-use std::{
-    collections::VecDeque,
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use super::{Submission, group::Room};
-use crate::store::engine::{Result, StoreError};
+use crate::{
+    base::sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    store::engine::{Result, StoreError},
+};
 
 /// What the preparing thread does next.
 pub enum Next {
@@ -61,6 +60,20 @@ impl State {
         self.waiting_bytes -= submission.bytes;
         Some(submission)
     }
+
+    /// What to do next; `None` where there is nothing to do yet. A group goes on
+    /// growing while another is being applied, until it is full.
+    fn decide(&mut self, room: Room) -> Option<Next> {
+        let empty = matches!(room, Room::Any);
+        if let Some(submission) = self.pop(room) {
+            return Some(Next::Batch(submission));
+        }
+        if !self.applying && !empty {
+            self.applying = true;
+            return Some(Next::Apply);
+        }
+        (self.closed && empty && self.waiting.is_empty()).then_some(Next::Closed)
+    }
 }
 
 impl Queue {
@@ -107,21 +120,17 @@ impl Queue {
         self.lock().waiting.len()
     }
 
-    /// Waits for what the preparing thread does next. A group goes on growing
-    /// while another is being applied, until it is full.
+    /// What to do next with a group that has this room, where there is anything.
+    pub fn try_next(&self, room: Room) -> Option<Next> {
+        self.lock().decide(room)
+    }
+
+    /// Waits for what the preparing thread does next.
     pub fn next(&self, room: Room) -> Next {
-        let empty = matches!(room, Room::Any);
         let mut state = self.lock();
         loop {
-            if let Some(submission) = state.pop(room) {
-                return Next::Batch(submission);
-            }
-            if !state.applying && !empty {
-                state.applying = true;
-                return Next::Apply;
-            }
-            if state.closed && empty && state.waiting.is_empty() {
-                return Next::Closed;
+            if let Some(next) = state.decide(room) {
+                return next;
             }
             // One that does not fit waits for the next group, whatever comes behind it.
             state.woken_at = match state.applying {

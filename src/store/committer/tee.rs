@@ -6,10 +6,13 @@
 //! opened before the first page is read and closed after the last one, each between two
 //! groups, never inside one.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::{SEQUENCE_KEY, Shared, lock};
-use crate::store::engine::{Applied, Result, StoreError, Tree};
+use crate::{
+    base::sync::Mutex,
+    store::engine::{Applied, Result, StoreError, Tree},
+};
 
 /// Bytes that a reader of the tee may be behind: writers never wait for it.
 pub const TEE_BYTES_MAX: usize = 64 << 20;

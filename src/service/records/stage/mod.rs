@@ -94,12 +94,20 @@ impl<'a> Stager<'a> {
         let now = core.clock.now();
         let after = match next(entity, operation, target, before.as_ref(), now)? {
             Next::Unchanged => {
+                // What is told of it holds when the rest of the batch is committed.
+                self.expect_as_read(&key, target, before.as_ref(), before.as_ref())?;
                 self.outcome(OutcomeKind::Unchanged, entity, target, before);
                 return Ok(());
             }
             Next::Gone => None,
             Next::Document(document, tier) => {
-                let meta = next_meta(entity, operation, target, before.as_ref(), now)?;
+                let meta = next_meta(
+                    entity,
+                    operation,
+                    target,
+                    before.as_ref(),
+                    (now, &core.random),
+                )?;
                 let data = (document.json, &document.value);
                 Some(self.versions.make(entity, target, tier, meta, data).await?)
             }

@@ -1,8 +1,8 @@
 //! What an operation makes of a record.
 
-use super::version::{Version, incarnation};
+use super::version::Version;
 use crate::{
-    base::Instant,
+    base::{Instant, Random},
     domain::{
         Entity, RecordMeta,
         archive::{OnWrite, time_of},
@@ -176,7 +176,7 @@ pub(super) fn next_meta(
     operation: &Operation,
     target: &Target,
     before: Option<&Version>,
-    now: Instant,
+    (now, random): (Instant, &Random),
 ) -> Result<RecordMeta> {
     if let Some(before) = before {
         let meta = match before.tier {
@@ -189,7 +189,8 @@ pub(super) fn next_meta(
             ..meta
         });
     }
-    let incarnation = incarnation()?;
+    // Nobody is to guess the ETag of a record to come.
+    let incarnation = random.u64().map_err(Error::internal)?;
     if let Action::Import {
         restored: Some(restored),
         ..

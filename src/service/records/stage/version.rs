@@ -8,7 +8,7 @@ use crate::{
     base::time_of_record_id,
     domain::{Entity, RecordId, RecordMeta},
     service::{
-        Core, Error, Result, TenantAccess,
+        Core, Result, TenantAccess,
         apps::AppState,
         dictionaries::Needs,
         records::{
@@ -131,9 +131,4 @@ impl Version {
         }
         counted
     }
-}
-
-/// Drawn at random, so that nobody can guess the ETag of a record to come.
-pub(super) fn incarnation() -> Result<u64> {
-    getrandom::u64().map_err(|error| Error::internal(format!("no random numbers: {error}")))
 }
