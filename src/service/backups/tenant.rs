@@ -22,13 +22,14 @@ use crate::{
         Caller, Core, Result as ServiceResult,
         apps::{AppState, ApplyOptions, Apps, IndexState},
         check::{Check, CheckOptions},
+        counts,
         tenants::{Arrival, Tenants},
     },
     store::{
         Batch, Condition, Key, OpenStore, Scan, Tree, Value,
         backup::{self, BackupError, BackupReader},
         codec,
-        keys::{self, TenantKeys},
+        keys::{self, Counted, TenantKeys},
     },
 };
 
@@ -185,6 +186,7 @@ async fn copy(
     let copied = async {
         dictionaries(from, tenants, &arrival).await?;
         let keys = rows(from, &arrival, operation, wanted).await?;
+        recount_bytes(from, living, &arrival, wanted).await?;
         let holds = TenantKeys::new(&wanted.tenant).holds_count();
         let holds = from.engine.get(Tree::Hot, &holds).await?;
         let holds = codec::decode_counter(holds.as_ref())?;
@@ -252,6 +254,32 @@ async fn rows(
         }
     }
     Ok(count)
+}
+
+/// The counted bytes of records have their keys in them, which another name makes longer
+/// or shorter.
+async fn recount_bytes(
+    from: &Core,
+    living: &AppState,
+    arrival: &Arrival<'_>,
+    wanted: &Wanted,
+) -> Result<(), BackupError> {
+    let length = |slug: &TenantSlug| slug.as_str().len() as i64;
+    let longer = length(&wanted.name) - length(&wanted.tenant);
+    let (old, new) = (
+        TenantKeys::new(&wanted.tenant),
+        TenantKeys::new(&wanted.name),
+    );
+    let mut batch = Batch::default();
+    for entity in living.file.entities.keys() {
+        for tree in Tree::ALL {
+            let records = counts::of_entity(from, &old, entity, tree, Counted::Records).await;
+            let records = i64::try_from(records.map_err(of_service)?).unwrap_or(0);
+            let bytes = new.count(entity, tree, Counted::Bytes);
+            batch.add(Tree::Hot, bytes, records.saturating_mul(longer));
+        }
+    }
+    arrival.write(batch).await.map_err(of_service)
 }
 
 /// Pages of a scan.
