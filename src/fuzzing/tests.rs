@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 use super::*;
 
 /// Mutations of each target.
-const MUTATIONS: usize = 20_000;
+const MUTATIONS: usize = 10_000;
 /// Mutated inputs are not longer, in bytes.
 const LONGEST: usize = 2_048;
 
