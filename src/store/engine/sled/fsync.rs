@@ -16,6 +16,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+#[cfg(not(feature = "unsynced"))]
 use nix::errno::Errno;
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
