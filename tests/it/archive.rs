@@ -555,8 +555,10 @@ async fn kill_rounds(server: &mut Server, rounds: u64) {
     }
 }
 
-/// Waits until no run waits or is under way, and none failed.
+/// Waits until no run waits or is under way, and none failed. Twice in a row: one that
+/// a restart takes back goes from one list to the other between two looks.
 async fn settled(server: &Server, operator: &str) {
+    let mut quiet = 0;
     for _ in 0..600 {
         let list = async |state: &str| {
             let path = format!("/v1/runs?state={state}");
@@ -566,7 +568,9 @@ async fn settled(server: &Server, operator: &str) {
         for state in ["failed", "dead", "timed_out"] {
             assert_eq!(list(state).await, 0, "{state}");
         }
-        if list("queued").await + list("running").await == 0 {
+        let left = list("queued").await + list("running").await;
+        quiet = if left == 0 { quiet + 1 } else { 0 };
+        if quiet == 2 {
             return;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

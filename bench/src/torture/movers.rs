@@ -146,7 +146,8 @@ impl Moving {
         Ok(wrong)
     }
 
-    /// Waits until no run waits or is under way, but for the next of the schedule.
+    /// Waits until no run waits or is under way, but for the next of the schedule. Twice
+    /// in a row: a run may go from one list to the other between two looks.
     pub fn settled(rig: &Rig) -> Result<()> {
         let (status, said) =
             rig.bench
@@ -155,6 +156,7 @@ impl Moving {
         if status >= 300 {
             bail!("the job does not pause: {status} {said}");
         }
+        let mut quiet = 0;
         for _ in 0..SETTLED_MAX {
             let mut runs = 0;
             for state in ["queued", "running"] {
@@ -163,7 +165,8 @@ impl Moving {
                     .ask("GET", &format!("/v1/runs?state={state}"), "")?;
                 runs += page["items"].as_array().map_or(0, Vec::len);
             }
-            if runs == 0 {
+            quiet = if runs == 0 { quiet + 1 } else { 0 };
+            if quiet == 2 {
                 return Ok(());
             }
             std::thread::sleep(LOOK);

@@ -187,6 +187,11 @@ pub struct Found {
 }
 
 impl Found {
+    /// Whether the answer was that it cannot be told for now.
+    pub fn is_refused(&self) -> bool {
+        self.state.as_ref().is_err_and(|why| why.starts_with("503"))
+    }
+
     /// What is wrong: it was lost, or cannot be read.
     pub fn wrong(&self) -> Option<String> {
         let Self { name, known, state } = self;

@@ -279,6 +279,7 @@ impl Sled {
             (false, true) => self.archive.apply_batch(archive).map_err(io)?,
             (false, false) => return Ok(()),
         }
+        self.tidy(writes)?;
         self.db.flush().map_err(io)?;
         self.witness.ask().map_err(|error| {
             StoreError::Io(format!("what was written did not get there: {error}"))
@@ -286,6 +287,17 @@ impl Sled {
         // Without this sled's garbage waits for a collection that never comes.
         crossbeam_epoch::pin().flush();
         Ok(())
+    }
+}
+
+impl Sled {
+    /// Has pages that grew too large split, by going there once more. sled leaves that to
+    /// whoever comes next, also a reader, who then fails where nothing can be written.
+    fn tidy(&self, writes: &[Applied]) -> Result<()> {
+        writes.iter().try_for_each(|write| {
+            let tree = self.tree(write.tree);
+            tree.get(&write.key).map(drop).map_err(io)
+        })
     }
 }
 
