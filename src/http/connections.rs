@@ -94,7 +94,9 @@ impl Connections {
 
     /// A proxy speaks for many clients.
     fn is_proxy(&self, address: IpAddr) -> bool {
-        self.proxies.iter().any(|proxies| proxies.contains(&address))
+        self.proxies
+            .iter()
+            .any(|proxies| proxies.contains(&address))
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {

@@ -78,10 +78,9 @@ async fn a_new_installation_is_looked_at_with_the_server_and_without_it() {
     ] {
         without.of(check);
     }
-    let backups = server.data().join("backups");
-    fs::create_dir_all(&backups).unwrap();
-    fs::write(backups.join("a.tenantry-backup"), "").unwrap();
-    look(&server.data(), &[]).is("last backup", "ok", "0 hours old");
+    let mut create = command(&server.data(), &["backup", "create", "--verify"]);
+    assert!(create.output().unwrap().status.success());
+    look(&server.data(), &[]).is("last backup", "ok", "0 hours old, found whole");
     // On a port that was named.
     let mut named = command(&server.data(), &["serve", "--listen", &listen]);
     let mut named = named.stderr(std::process::Stdio::null()).spawn().unwrap();

@@ -14,8 +14,9 @@ use tenantry::{
     base::ManualClock,
     config::{Config, Sources},
     service::{
-        Code, Error,
+        Caller, Code, Error,
         archive::Way,
+        check::CheckOptions,
         records::{Idempotency, Only, Operation, Outcome, OutcomeKind, Reply},
     },
     store::{
@@ -43,18 +44,24 @@ after = "90d"
 /// A bench whose committer takes its steps by hand.
 async fn stepped() -> (Bench, ByHand, Arc<Faulty<Memory>>) {
     let engine = Arc::new(Faulty::new(Memory::new()));
+    let (bench, by_hand) = opened(&engine, RULED).await;
+    (bench, by_hand, engine)
+}
+
+/// The same over an engine that has an app already, or is given one.
+async fn opened(engine: &Arc<Faulty<Memory>>, file: &str) -> (Bench, ByHand) {
     let stored: Arc<dyn Stored> = engine.clone();
     let (store, mut by_hand) = OpenStore::by_hand(stored, CommitterOptions::default(), 1).unwrap();
     let clock = Arc::new(ManualClock::new(START));
     let made = async {
         let config = Config::load(Sources::default()).unwrap();
         let app = App::build(config, store, clock.clone()).await.unwrap();
-        apply(&app, RULED).await;
+        apply(&app, file).await;
         let acme = tenant(&app, "acme").await;
         Bench { app, clock, acme }
     };
     let bench = drive(&mut by_hand, made).await;
-    (bench, by_hand, engine)
+    (bench, by_hand)
 }
 
 /// Polls a future once.
@@ -71,6 +78,8 @@ async fn drive<T>(by_hand: &mut ByHand, future: impl Future<Output = T>) -> T {
         }
         by_hand.prepare();
         while by_hand.apply() {}
+        // Other threads do some of the work, as that of a check.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -154,4 +163,39 @@ async fn an_answer_that_may_be_lost_is_not_given_again() {
     // Nor is it told that a record is where it was to be moved.
     let there = drive(&mut by_hand, bench.write(moved(Way::Restore, "a"))).await;
     assert_code(&there.unwrap_err(), Code::Unavailable);
+}
+
+/// Whichever write of the work on an index is the last one before the power is cut.
+#[tokio::test]
+async fn an_index_that_is_dropped_and_built_again_has_all_its_rows() {
+    let indexed = format!(
+        "{RULED}\n[[entity.ticket.index]]\nname = \"by_subject\"\nfields = [\"subject\"]\n"
+    );
+    for last in 0.. {
+        let (bench, mut by_hand, engine) = stepped().await;
+        for id in ["a", "b", "c"] {
+            drive(&mut by_hand, bench.written(put(id, ticket(id)))).await;
+        }
+        let app = &bench.app;
+        drive(&mut by_hand, apply(app, &indexed)).await;
+        drive(&mut by_hand, app.apps.work_step()).await.unwrap();
+        drive(&mut by_hand, apply(app, RULED)).await;
+        drive(&mut by_hand, apply(app, &indexed)).await;
+        engine.plan(Call::Apply, last, Fault::FailAfter);
+        while drive(&mut by_hand, app.apps.work_step())
+            .await
+            .is_ok_and(|more| more)
+        {}
+        let is_cut = app.store.engine.read_only().is_some();
+        drop((bench, by_hand));
+        if !is_cut {
+            assert!(last > 3, "{last}");
+            return;
+        }
+        let (bench, mut by_hand) = opened(&engine, &indexed).await;
+        drive(&mut by_hand, bench.settle()).await;
+        let check = bench.app.check.run(&Caller::Local, CheckOptions::default());
+        let report = drive(&mut by_hand, check).await.unwrap();
+        assert!(report.problems.is_empty(), "{last}: {:#?}", report.problems);
+    }
 }

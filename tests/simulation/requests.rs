@@ -277,18 +277,18 @@ fn reply(outcomes: &[Outcome]) -> Reply {
     }
 }
 
+/// Version, incarnation, tier and data.
+type Stored = (u64, u64, String, Json);
+
 fn read_reply(text: &str) -> Vec<Became> {
-    let lines: Vec<(usize, String, String, Option<(u64, u64, String, Json)>)> =
-        serde_json::from_str(text).unwrap();
+    let lines: Vec<(usize, String, String, Option<Stored>)> = serde_json::from_str(text).unwrap();
     let line = |(kind, entity, id, record): (usize, String, String, Option<_>)| {
-        let view = record.map(
-            |(version, incarnation, tier, data): (u64, u64, String, Json)| View {
-                version,
-                incarnation: Incarnation::Seen(incarnation),
-                tier: tier_of(&tier),
-                data,
-            },
-        );
+        let view = record.map(|(version, incarnation, tier, data): Stored| View {
+            version,
+            incarnation: Incarnation::Seen(incarnation),
+            tier: tier_of(&tier),
+            data,
+        });
         (KINDS[kind], (entity_of(&entity), id), view)
     };
     lines.into_iter().map(line).collect()

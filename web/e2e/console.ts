@@ -96,6 +96,7 @@ export async function everyPage(server: Server): Promise<[name: string, path: st
     ["archive-plan", "/archive/acme?tab=plan"],
     ["archive-holds", "/archive/acme?tab=holds"],
     ["archive-receipts", "/archive/acme?tab=receipts"],
+    ["backups", "/backups"],
     ["settings", "/settings"],
     ["settings-store", "/settings?tab=store"],
     ["settings-operators", "/settings?tab=operators"],

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use hyper::Method;
 use serde_json::{Value, json};
 
-use crate::base::{Clock as _, Lock, SystemClock, owner};
+use crate::base::{Clock as _, Lock, Random, SystemClock, owner};
 use crate::cli::args::Backup;
 use crate::cli::client::Target;
 use crate::cli::output::{Progress, grouped, note, plain, table};
@@ -169,6 +169,7 @@ fn verify_file(context: &Context, path: &Path, identity: Option<&str>) -> Result
     let ground = Ground {
         limits: Arc::new(config.limits),
         clock,
+        random: Arc::new(Random::system()),
     };
     let mut shown = shown();
     let store = scratch.store();

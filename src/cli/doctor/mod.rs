@@ -2,6 +2,7 @@
 //! something is odd, or before the first customer comes. It changes nothing; it works
 //! with the server running and without it.
 
+mod backup;
 mod disk;
 mod finding;
 mod machine;
@@ -65,7 +66,7 @@ fn of(config: &Config) -> Vec<Finding> {
         machine::clock(config),
         machine::open_files(config, running.and_then(|server| server.pid)),
         server::store(config),
-        server::backup(config),
+        backup::backup(config),
     ]);
     findings
 }

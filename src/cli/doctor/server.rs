@@ -1,11 +1,11 @@
-//! The server and what it was given: its folder, address, certificate, store, backups.
+//! The server and what it was given: its folder, address, certificate, store.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -20,9 +20,6 @@ use crate::http::tls::Certificates;
 /// A certificate should have been renewed by then.
 const RENEWED_BEFORE_MS: i64 = 14 * 86_400_000;
 const CONNECTING: Duration = Duration::from_secs(3);
-const BACKUP_AGE_MAX: Duration = Duration::from_secs(48 * 3600);
-const BACKUPS: &str = "backups";
-const BACKUP_ENDING: &str = "tenantry-backup";
 
 /// Who may look into the data folder.
 pub fn permissions(data: &Path) -> Finding {
@@ -264,29 +261,4 @@ fn not_ready(error: anyhow::Error) -> anyhow::Error {
         Some(text) => anyhow::anyhow!(text),
         None => error,
     }
-}
-
-/// How old the newest backup in the data folder is.
-pub fn backup(config: &Config) -> Finding {
-    const CHECK: &str = "last backup";
-    let folder = config.data.join(BACKUPS);
-    let advice = "make one and keep a copy of it on another machine; a disk can break";
-    let Some(newest) = newest_backup(&folder) else {
-        let found = format!("none in {}", folder.display());
-        return Finding::warn(CHECK, found, advice);
-    };
-    let age = SystemTime::now().duration_since(newest).unwrap_or_default();
-    let found = format!("{} hours old", age.as_secs() / 3600);
-    match age > BACKUP_AGE_MAX {
-        true => Finding::warn(CHECK, found, advice),
-        false => Finding::ok(CHECK, found),
-    }
-}
-
-fn newest_backup(folder: &Path) -> Option<SystemTime> {
-    let entries = fs::read_dir(folder).ok()?.flatten();
-    entries
-        .filter(|entry| entry.path().extension().is_some_and(|e| e == BACKUP_ENDING))
-        .filter_map(|entry| entry.metadata().ok()?.modified().ok())
-        .max()
 }

@@ -55,7 +55,7 @@ impl Apps {
             batch.delete(Tree::Hot, keys.dictionary_now(&entity));
             self.core.engine.commit(batch).await?;
         }
-        self.change_head(state, |head| head.purging.retain(|e| e != name))
+        self.change_head(state, None, |head| head.purging.retain(|e| e != name))
             .await
     }
 
@@ -71,7 +71,7 @@ impl Apps {
             .await?;
         }
         let declared = declared(state, entry).is_some();
-        self.change_head(state, |head| {
+        self.change_head(state, Some(entry), |head| {
             if declared {
                 if let Some(entry) = head.entry_mut(&entry.entity, &entry.index) {
                     entry.state = IndexState::Building;
@@ -81,10 +81,7 @@ impl Apps {
                     .retain(|e| e.entity != entry.entity || e.index != entry.index);
             }
         })
-        .await?;
-        let mut forget = Batch::default();
-        forget.delete(Tree::Hot, work_key(entry));
-        Ok(self.core.engine.commit(forget).await?)
+        .await
     }
 
     /// Removes all rows under each prefix, in both trees, in bounded commits.
@@ -110,16 +107,24 @@ impl Apps {
     }
 
     /// Changes the head unless somebody else did meanwhile; then the next step
-    /// sees what they wrote.
+    /// sees what they wrote. How far the work on an index that is `done` has come is
+    /// forgotten in the same commit: it would be taken for that of the next one.
     async fn change_head(
         &self,
         state: &AppState,
+        done: Option<&IndexEntry>,
         change: impl FnOnce(&mut super::AppHead),
     ) -> Result<()> {
         let mut head = state.head.clone();
         head.epoch += 1;
         change(&mut head);
-        match self.commit_head(state, &head, None, None).await {
+        let mut batch = Batch::default();
+        state.expect_unchanged(&mut batch);
+        batch.put(Tree::Hot, keys::APP_HEAD, codec::encode(&head)?);
+        if let Some(entry) = done {
+            batch.delete(Tree::Hot, work_key(entry));
+        }
+        match self.core.engine.commit(batch).await {
             Ok(()) | Err(StoreError::Conflict { .. }) => {}
             Err(other) => return Err(other.into()),
         }
@@ -164,15 +169,12 @@ impl Apps {
     }
 
     async fn finish(&self, state: &AppState, entry: &IndexEntry, to: IndexState) -> Result<()> {
-        self.change_head(state, |head| {
+        self.change_head(state, Some(entry), |head| {
             if let Some(entry) = head.entry_mut(&entry.entity, &entry.index) {
                 entry.state = to;
             }
         })
-        .await?;
-        let mut forget = Batch::default();
-        forget.delete(Tree::Hot, work_key(entry));
-        Ok(self.core.engine.commit(forget).await?)
+        .await
     }
 
     /// How far the building of an index has come.

@@ -67,9 +67,18 @@ impl Model {
 
     /// It is over.
     pub fn move_ends(&mut self, purges: bool) {
+        // What is not answered yet may have been done before the last move.
+        self.reorder();
         self.widen();
         self.movers -= 1;
         self.purgers -= usize::from(purges);
+    }
+
+    /// Of what is under way, anything may have been done by now.
+    fn reorder(&mut self) {
+        let cases = self.cases.iter().flat_map(|case| self.orders(case));
+        self.cases = cases.collect();
+        self.distinct();
     }
 
     fn widen(&mut self) {
@@ -174,12 +183,8 @@ impl Model {
     /// The server is gone: of what was under way, anything may have been done.
     pub fn crash(&mut self) {
         self.widen();
-        let cases: Vec<Case> = self
-            .cases
-            .iter()
-            .flat_map(|case| self.orders(case))
-            .collect();
-        self.cases = cases;
+        self.reorder();
+        self.widen();
         for case in &mut self.cases {
             case.early.clear();
         }

@@ -26,9 +26,12 @@ const EXPIRY_MS: i64 = 23 * 3_600_000;
 /// A key of an idempotent request is not used again when the clock moved by more.
 const KEYS_MS_MAX: i64 = 20 * 3_600_000;
 
+/// Something that happens.
+type Event = fn(&mut World);
+
 impl World {
     pub(super) async fn step(&mut self) -> Result<(), Defect> {
-        let choices: [(usize, fn(&mut Self)); 11] = [
+        let choices: [(usize, Event); 11] = [
             (16, Self::request),
             (3, Self::look_at_list),
             (3, Self::mover),

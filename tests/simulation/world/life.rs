@@ -45,9 +45,10 @@ impl World {
         for app in apps {
             let app = drive(&mut by_hand, app).await.map_err(told("starts"))?;
             let (runs, records) = (app.runs.clone(), app.records.clone());
-            let (archive, metrics) = (app.archive.clone(), app.job_metrics.clone());
-            let workshop = Workshop::new(runs, records, archive, metrics).map_err(told("jobs"))?;
-            workshops.push(Arc::new(workshop));
+            let (archive, backups) = (app.archive.clone(), app.backups.clone());
+            let metrics = app.job_metrics.clone();
+            let workshop = Workshop::new(runs, records, archive, backups, metrics);
+            workshops.push(Arc::new(workshop.map_err(told("jobs"))?));
             first.get_or_insert(Arc::new(app));
         }
         let app = first.unwrap();

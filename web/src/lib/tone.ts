@@ -26,6 +26,19 @@ const RUN_NAMES: Record<Schemas["RunState"], string> = {
   dead: "Dead",
 };
 
+export const BACKUP_STATES: Record<Schemas["BackupView"]["state"], Tone> = {
+  running: "busy",
+  complete: "good",
+  failed: "bad",
+};
+
+type Verification = NonNullable<Schemas["BackupView"]["verification"]>;
+export const VERIFICATIONS: Record<Verification["result"], Tone> = {
+  whole: "good",
+  bad: "bad",
+  untried: "warn",
+};
+
 export const toneOfRun = (state: Schemas["RunState"]) => RUNS[state];
 export const nameOfRun = (state: Schemas["RunState"]) => RUN_NAMES[state];
 export const RUN_STATES = Object.keys(RUNS) as Schemas["RunState"][];

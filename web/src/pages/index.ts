@@ -25,6 +25,7 @@ const PAGES: [pattern: string, load: Load][] = [
   ["/reports/:tenant/:id", () => import("./Report.svelte")],
   ["/archive", () => import("./Archive.svelte")],
   ["/archive/:tenant", () => import("./ArchiveTenant.svelte")],
+  ["/backups", () => import("./Backups.svelte")],
   ["/settings", () => import("./Settings.svelte")],
 ];
 
