@@ -30,6 +30,12 @@ interface Row {
   data: { subject: string };
 }
 
+interface Backup {
+  id: string;
+  state: string;
+  verification: { at: string; result: string } | null;
+}
+
 describe.each(VIEWS)("on $view", ({ width, height }) => {
   let server: Server;
   let browser: Browser;
@@ -51,6 +57,8 @@ describe.each(VIEWS)("on $view", ({ width, height }) => {
   const get = (path: string) => call(server, "GET", path);
   const rows = async (query: string) =>
     ((await get(`/v1/tenants/acme/records/ticket?${query}`)) as { items: Row[] }).items;
+
+  const newestBackup = async () => ((await get("/v1/backups")) as { items: Backup[] }).items[0];
 
   /** Appends to the app file through the editor and applies it. */
   async function declare(more: string, replace?: [string, string]): Promise<void> {
@@ -185,6 +193,20 @@ describe.each(VIEWS)("on $view", ({ width, height }) => {
     await dialog.getByRole("button", { name: "Done" }).click();
     await page.getByText("2 records were written.").waitFor();
     await page.locator("tbody tr").nth(1).waitFor();
+  });
+
+  test("a backup is made and found whole", async () => {
+    await goTo(page, "Backups");
+    await page.getByText("There is no backup yet").waitFor();
+    await page.getByRole("button", { name: "Back up now" }).click();
+    const row = page.locator("tbody tr");
+    await row.getByText("complete").waitFor();
+    await row.getByText("whole").waitFor({ timeout: 30_000 });
+    const first = await newestBackup();
+    expect(first).toMatchObject({ state: "complete", verification: { result: "whole" } });
+    await page.getByRole("button", { name: `Verify ${first?.id}` }).click();
+    const again = async () => (await newestBackup())?.verification?.at;
+    await expect.poll(again, { timeout: 20_000 }).not.toBe(first?.verification?.at);
   });
 
   test("a server that is killed and comes back: the page says so, and goes on", async () => {
