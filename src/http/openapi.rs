@@ -1,7 +1,10 @@
 //! `/openapi.json`, made from the handlers, and the shapes that are spliced from
 //! stored bytes and therefore exist as types only here.
 
+use std::sync::LazyLock;
+
 use actix_web::{HttpResponse, web};
+use bytes::Bytes;
 use serde::Serialize;
 use utoipa::{
     IntoResponses, Modify, OpenApi, ToSchema,
@@ -16,6 +19,7 @@ use super::{
     metrics, operation_ids::OperationIds, operators, overview, records, routes, runs, store,
     tenants, transfer,
 };
+use crate::service::Error;
 
 /// The document.
 #[derive(OpenApi)]
@@ -149,8 +153,19 @@ pub fn configure(config: &mut web::ServiceConfig) {
     responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value))
 )]
 pub async fn document() -> Answer {
-    Ok(HttpResponse::Ok().json(Document::openapi()))
+    match &*TEXT {
+        Ok(text) => Ok(HttpResponse::Ok()
+            .content_type("application/json")
+            .body(text.clone())),
+        Err(error) => Err(Error::internal(error).into()),
+    }
 }
+
+/// Written once: it is large, and anybody may ask for it at any rate.
+static TEXT: LazyLock<Result<Bytes, String>> = LazyLock::new(|| {
+    let text = Document::openapi().to_json();
+    text.map(Bytes::from).map_err(|error| error.to_string())
+});
 
 /// The client's own JSON object; its entity's schema says what is in it.
 #[derive(Serialize, ToSchema)]
