@@ -1,12 +1,11 @@
-//! Connections as they are opened: who comes by the socket, how many come from one
-//! address, and for how long an answer may wait to be taken.
+//! Connections as they are opened: who comes by the socket, and how many come from
+//! one address.
 
 use std::{
     any::Any,
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use actix_web::{
@@ -20,7 +19,6 @@ use super::authenticate::LocalSocket;
 pub struct Connections {
     open: Mutex<HashMap<IpAddr, usize>>,
     per_address_max: usize,
-    answer_timeout: Duration,
 }
 
 /// A connection that counts for as long as it lives.
@@ -30,13 +28,11 @@ struct Counted {
 }
 
 impl Connections {
-    /// At most `per_address_max` connections from an address, 0 for no limit. One
-    /// whose client takes nothing of an answer for `answer_timeout` is cut off.
-    pub fn new(per_address_max: usize, answer_timeout: Duration) -> Arc<Self> {
+    /// At most `per_address_max` connections from an address, 0 for no limit.
+    pub fn new(per_address_max: usize) -> Arc<Self> {
         Arc::new(Self {
             open: Mutex::default(),
             per_address_max,
-            answer_timeout,
         })
     }
 
@@ -51,17 +47,15 @@ impl Connections {
     }
 
     fn accepted(self: &Arc<Self>, stream: &TcpStream, data: &mut Extensions) {
-        let socket = socket2::SockRef::from(stream);
         // A client that is gone by now is told nothing; reading finds that out.
         let Ok(peer) = stream.peer_addr() else { return };
         match self.admit(peer.ip().to_canonical()) {
             Some(counted) => {
-                let _ = socket.set_tcp_user_timeout(Some(self.answer_timeout));
                 data.insert(counted);
             }
             None => {
                 tracing::debug!(%peer, "too many connections from one address");
-                let _ = socket.shutdown(std::net::Shutdown::Both);
+                let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Both);
             }
         }
     }
@@ -126,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_address_has_its_share_and_gets_it_back() {
-        let connections = Connections::new(2, Duration::from_secs(1));
+        let connections = Connections::new(2);
         let admit = |text: &str| connections.admit(address(text));
         let (one, two) = (admit("192.0.2.1"), admit("192.0.2.1"));
         assert!(one.is_some() && two.is_some());
@@ -140,14 +134,14 @@ mod tests {
 
     #[test]
     fn a_network_of_ipv6_is_one_client_and_a_proxy_is_many() {
-        let connections = Connections::new(1, Duration::from_secs(1));
+        let connections = Connections::new(1);
         let first = connections.admit(address("2001:db8::1"));
         assert!(first.is_some());
         assert!(connections.admit(address("2001:db8::ffff:2")).is_none());
         assert!(connections.admit(address("2001:db8:0:1::1")).is_some());
         let proxied: Vec<_> = (0..3).map(|_| connections.admit(address("::1"))).collect();
         assert!(proxied.iter().all(Option::is_some));
-        let unlimited = Connections::new(0, Duration::from_secs(1));
+        let unlimited = Connections::new(0);
         let many: Vec<_> = (0..9)
             .map(|_| unlimited.admit(address("192.0.2.1")))
             .collect();

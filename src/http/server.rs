@@ -107,10 +107,7 @@ pub fn start(app: Arc<App>, listeners: Listeners) -> io::Result<Running> {
             .wrap(from_fn(unread::keep))
             .wrap(from_fn(observe::observe))
     };
-    let connections = Connections::new(
-        settings.connections_per_address_max,
-        Duration::from_millis(settings.body_timeout_ms),
-    );
+    let connections = Connections::new(settings.connections_per_address_max);
     let mut server = HttpServer::new(factory)
         .workers(settings.workers)
         .tcp_nodelay(true)
