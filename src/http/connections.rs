@@ -1,13 +1,11 @@
-//! Connections as they are opened: who comes by the socket, how many come from one
-//! address, and for how long an answer may wait to be taken. Over TLS a connection
-//! is opened when the handshake is done.
+//! Connections as they are opened: who comes by the socket, and how many come from
+//! one address. Over TLS a connection is opened when the handshake is done.
 
 use std::{
     any::Any,
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use actix_tls::accept::rustls_0_23::TlsStream;
@@ -26,7 +24,6 @@ pub struct Connections {
     open: Mutex<HashMap<IpAddr, usize>>,
     per_address_max: usize,
     proxies: Vec<IpNet>,
-    answer_timeout: Duration,
 }
 
 /// A connection that counts for as long as it lives.
@@ -36,14 +33,12 @@ struct Counted {
 }
 
 impl Connections {
-    /// Limits as the settings have them. A connection whose client takes nothing of an
-    /// answer for the time it has for the next part of a body is cut off.
+    /// Limits as the settings have them.
     pub fn new(settings: &Server) -> Arc<Self> {
         Arc::new(Self {
             open: Mutex::default(),
             per_address_max: settings.connections_per_address_max,
             proxies: settings.trusted_proxies.clone(),
-            answer_timeout: Duration::from_millis(settings.body_timeout_ms),
         })
     }
 
@@ -61,17 +56,15 @@ impl Connections {
     }
 
     fn accepted(self: &Arc<Self>, stream: &TcpStream, data: &mut Extensions) {
-        let socket = socket2::SockRef::from(stream);
         // A client that is gone by now is told nothing; reading finds that out.
         let Ok(peer) = stream.peer_addr() else { return };
         match self.admit(peer.ip().to_canonical()) {
             Some(counted) => {
-                let _ = socket.set_tcp_user_timeout(Some(self.answer_timeout));
                 data.insert(counted);
             }
             None => {
                 tracing::debug!(%peer, "too many connections from one address");
-                let _ = socket.shutdown(std::net::Shutdown::Both);
+                let _ = socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Both);
             }
         }
     }
@@ -137,7 +130,6 @@ mod tests {
             open: Mutex::default(),
             per_address_max,
             proxies: vec!["::1/128".parse().unwrap()],
-            answer_timeout: Duration::from_secs(1),
         })
     }
 

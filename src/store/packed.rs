@@ -212,7 +212,8 @@ pub fn read(value: &[u8]) -> Result<Packed<'_>> {
             3 => Packing::Own(u32::from_be_bytes(take_chunk(&mut rest)?)),
             _ => return None,
         };
-        let sound = !rest.is_empty() && json_bytes <= VALUE_BYTES_MAX;
+        // No JSON is empty.
+        let sound = !rest.is_empty() && (1..=VALUE_BYTES_MAX).contains(&json_bytes);
         sound.then_some(Packed {
             meta: RecordMeta {
                 version,

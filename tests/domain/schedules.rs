@@ -160,6 +160,8 @@ fn what_is_no_schedule_is_refused() {
         "0 0 30 2 *",
         "* * * * * * *",
         "x 6 * * *",
+        ", 6 * * *",
+        "5, 6 * * *",
     ] {
         assert!(Schedule::cron(bad).is_err(), "{bad}");
     }

@@ -39,6 +39,12 @@ impl Schedule {
     /// Reads a cron pattern of 5 or 6 fields, or `@daily` and its like.
     pub fn cron(text: &str) -> Result<Self, String> {
         const EXPECTED: &str = "expected a cron pattern of 5 fields (6 with seconds first), or @hourly, @daily, @weekly, @monthly, @yearly";
+        // croner takes an item that is empty for none, and a field of none never comes:
+        // it would look for that moment through thousands of years.
+        let mut items = text.split_whitespace().flat_map(|field| field.split(','));
+        if items.any(str::is_empty) {
+            return Err(format!("an empty item between commas; {EXPECTED}"));
+        }
         let parser = CronParser::builder()
             .seconds(Seconds::Optional)
             .year(Year::Disallowed)
