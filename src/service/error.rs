@@ -157,7 +157,8 @@ impl From<StoreError> for Error {
                     Code::Unavailable,
                     "The disk does not answer: whether this write will be done is not known, so read before repeating it. Reads go on, and writes do as soon as the disk answers; /readyz tells.",
                 )
-                .retry_after(STALLED_RETRY_S);
+                .retry_after(STALLED_RETRY_S)
+                .with("outcome", "unknown");
                 error.cause = Some(reason);
                 error
             }
@@ -165,7 +166,8 @@ impl From<StoreError> for Error {
                 let mut error = Self::new(
                     Code::Unavailable,
                     "The disk failed in the middle of this. A write may have been done or not: read before repeating it. The log has the cause under this request id; /readyz tells whether writes are taken.",
-                );
+                )
+                .with("outcome", "unknown");
                 error.cause = Some(reason);
                 error
             }

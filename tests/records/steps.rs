@@ -151,7 +151,9 @@ async fn an_answer_that_may_be_lost_is_not_given_again() {
         keyed(&bench, put("a", json!({"subject": "a"}))),
     )
     .await;
-    assert_code(&first.unwrap_err(), Code::Internal);
+    let first = first.unwrap_err();
+    assert_code(&first, Code::Unavailable);
+    assert_eq!(first.members["outcome"], "unknown");
     for _ in 0..2 {
         let again = drive(
             &mut by_hand,

@@ -159,6 +159,8 @@ impl Answer {
             Err(error) => Self {
                 seen: match error.code {
                     Code::Internal => Seen::Unknown,
+                    // The disk failed in the middle of it.
+                    Code::Unavailable if error.members.contains_key("outcome") => Seen::Unknown,
                     code => Seen::Refused(code),
                 },
                 text: format!("{error} {:?} {:?}", error.members, error.cause),

@@ -200,14 +200,14 @@ describe.each(VIEWS)("on $view", ({ width, height }) => {
     await page.getByText("There is no backup yet").waitFor();
     await page.getByRole("button", { name: "Back up now" }).click();
     const row = page.locator("tbody tr");
-    await row.getByText("complete").waitFor();
-    await row.getByText("whole").waitFor({ timeout: 30_000 });
+    await row.getByText("complete", { exact: true }).waitFor({ timeout: 30_000 });
+    await row.getByText("whole", { exact: true }).waitFor({ timeout: 30_000 });
     const first = await newestBackup();
     expect(first).toMatchObject({ state: "complete", verification: { result: "whole" } });
     await page.getByRole("button", { name: `Verify ${first?.id}` }).click();
     const again = async () => (await newestBackup())?.verification?.at;
     await expect.poll(again, { timeout: 20_000 }).not.toBe(first?.verification?.at);
-  });
+  }, 90_000);
 
   test("a server that is killed and comes back: the page says so, and goes on", async () => {
     await page.goto(`${server.origin}/records/acme/ticket`);

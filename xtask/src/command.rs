@@ -21,7 +21,16 @@ pub fn program(name: &str, folder: &Path, args: &[&str]) -> Command {
 /// The cargo that runs us, at the repository's root.
 pub fn cargo(args: &[&str]) -> Command {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    program(&cargo, crate::place::root(), args)
+    let mut command = program(&cargo, crate::place::root(), args);
+    // What cargo tells us of this package would make build scripts that look at it (that of
+    // ring does) run again, and all that depends on them be built again.
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_string_lossy();
+        if told.starts_with("CARGO_PKG_") || told.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 /// Runs to the end; anything but success is an error that names the command.

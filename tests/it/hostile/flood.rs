@@ -60,7 +60,10 @@ fn until(what: &str, mut done: impl FnMut() -> bool) {
 
 #[tokio::test]
 async fn one_address_has_its_share_of_connections_and_no_more() {
-    let limit = [("TENANTRY_SERVER__CONNECTIONS_PER_ADDRESS_MAX", "20")];
+    let limit = [
+        ("TENANTRY_SERVER__CONNECTIONS_PER_ADDRESS_MAX", "20"),
+        ("TENANTRY_SERVER__TRUSTED_PROXIES", "127.0.0.1"),
+    ];
     let (mut server, _) = prepared(&limit).await;
     let mut held: Vec<_> = (0..20).map(|_| from(&server, 9)).collect();
     assert!(held.iter_mut().all(served), "fewer than its share");
