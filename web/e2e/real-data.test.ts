@@ -113,7 +113,7 @@ describe.skipIf(!THERE)("a help desk's log", () => {
     const [ticket] = inMonth;
     const path = `incident/${ticket?.number}`;
     await page.goto(`${server.origin}/records/${tenant}/${path}?tab=edit`);
-    await page.getByLabel("priority").selectOption("1 - Critical");
+    await page.getByLabel("priority", { exact: true }).selectOption("1 - Critical");
     await page.getByRole("button", { name: "Save" }).click();
     await page.getByText("Saved as version 2.").waitFor();
     const now = (await call(server, "GET", `/v1/tenants/${tenant}/records/${path}`)) as {
