@@ -6,8 +6,9 @@ use super::{Answer, assets, problem};
 
 /// The first segments of the console's own addresses: the page is the same for all,
 /// and shows what the address says.
-const PLACES: [&str; 9] = [
-    "app", "archive", "jobs", "records", "reports", "runs", "settings", "sign-in", "tenants",
+const PLACES: [&str; 10] = [
+    "app", "archive", "backups", "jobs", "records", "reports", "runs", "settings", "sign-in",
+    "tenants",
 ];
 
 /// Answers with an embedded file; whatever else no route knows is not found.

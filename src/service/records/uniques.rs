@@ -55,13 +55,14 @@ impl Uniques {
         Ok(())
     }
 
-    /// Adds the rows to `batch`, each once, with what is expected of them.
+    /// Adds the rows to `batch`, each once, with what is expected of them. Where another
+    /// record holds one, that is expected, and the refusal is answered.
     pub async fn resolve(
         self,
         core: &Core,
         batch: &mut Batch,
         meanings: &mut Vec<Meaning>,
-    ) -> Result<()> {
+    ) -> Result<Option<Error>> {
         for (key, (tier, value)) in &self.freed {
             let taken = self.taken.get(key);
             if taken.is_some() {
@@ -81,7 +82,9 @@ impl Uniques {
                     let holder = core.engine.get(tier, &key).await?;
                     if let Some(holder) = holder.filter(|holder| *holder != taken.value) {
                         let error = violation(&taken.index, &holder);
-                        return Err(error.with("operation", taken.operation));
+                        batch.expect(tier, key, Condition::Value(holder));
+                        meanings.push(Meaning::Raced);
+                        return Ok(Some(error.with("operation", taken.operation)));
                     }
                     batch.expect(tier, key.clone(), Condition::Absent);
                     meanings.push(Meaning::Raced);
@@ -89,7 +92,7 @@ impl Uniques {
             }
             batch.put(taken.tier, key, taken.value);
         }
-        Ok(())
+        Ok(None)
     }
 }
 

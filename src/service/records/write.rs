@@ -170,6 +170,9 @@ impl Records {
             })?;
         }
         let mut staged = stager.finish().await?;
+        if let Some(refusal) = staged.refusal.take() {
+            return self.refuse(staged, refusal).await;
+        }
         let reply = self.remember(&mut staged, remember, place)?;
         if let Some(with) = with {
             let Batch {
@@ -200,11 +203,23 @@ impl Records {
         Ok(Some(reply))
     }
 
+    /// Refuses, if what the refusal follows from was so at one moment: a value may have come
+    /// to a record of this very batch after that was read, and the batch takes it away again.
+    async fn refuse(&self, mut staged: Staged, refusal: Error) -> Result<Tried> {
+        staged.batch.writes.clear();
+        staged.outcomes.clear();
+        match self.commit(staged, None).await? {
+            Tried::Done(..) => Err(refusal),
+            lost => Ok(lost),
+        }
+    }
+
     async fn commit(&self, staged: Staged, reply: Option<Reply>) -> Result<Tried> {
         let Staged {
             batch,
             meanings,
             outcomes,
+            refusal: _,
         } = staged;
         // Also where nothing is written: what is told is then on the disk, and still so.
         let keys: Vec<_> = batch.expectations.iter().map(|e| e.key.clone()).collect();

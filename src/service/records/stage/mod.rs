@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     domain::{Entity, Index},
-    service::{Core, Result, TenantAccess, apps::AppState, dictionaries::Needs, holds},
+    service::{Core, Error, Result, TenantAccess, apps::AppState, dictionaries::Needs, holds},
     store::{Batch, Condition, Key, Tree},
 };
 
@@ -42,6 +42,8 @@ pub(super) struct Staged {
     /// One for each expectation of the batch.
     pub meanings: Vec<Meaning>,
     pub outcomes: Vec<Outcome>,
+    /// Why it is not to be done, if all that the batch expects is so.
+    pub refusal: Option<Error>,
 }
 
 pub(super) struct Stager<'a> {
@@ -66,6 +68,7 @@ impl<'a> Stager<'a> {
                 batch,
                 meanings: vec![Meaning::App, Meaning::Tenant],
                 outcomes: Vec::new(),
+                refusal: None,
             },
             counters: BTreeMap::new(),
             uniques: Uniques::default(),
@@ -159,12 +162,14 @@ impl<'a> Stager<'a> {
         let Staged {
             batch, meanings, ..
         } = &mut self.staged;
-        self.uniques
+        let refusal = self
+            .uniques
             .resolve(self.versions.core, batch, meanings)
             .await?;
         for (key, delta) in self.counters {
             self.staged.batch.add(Tree::Hot, key, delta);
         }
+        self.staged.refusal = refusal;
         Ok(self.staged)
     }
 
