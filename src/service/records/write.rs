@@ -171,7 +171,12 @@ impl Records {
         }
         let mut staged = stager.finish().await?;
         if let Some(refusal) = staged.refusal.take() {
-            return self.refuse(staged, refusal).await;
+            let holder = refusal.members.get("record").and_then(|id| id.as_str());
+            let writes_holder = targets.iter().any(|one| Some(one.id.as_str()) == holder);
+            return match writes_holder {
+                true => self.refuse(staged, refusal).await,
+                false => Err(refusal),
+            };
         }
         let reply = self.remember(&mut staged, remember, place)?;
         if let Some(with) = with {
@@ -203,8 +208,8 @@ impl Records {
         Ok(Some(reply))
     }
 
-    /// Refuses, if what the refusal follows from was so at one moment: a value may have come
-    /// to a record of this very batch after that was read, and the batch takes it away again.
+    /// Refuses for a value of a record that the batch itself writes, if that was so at one
+    /// moment: it may have come there after the record was read, and be given up again here.
     async fn refuse(&self, mut staged: Staged, refusal: Error) -> Result<Tried> {
         staged.batch.writes.clear();
         staged.outcomes.clear();
