@@ -235,6 +235,13 @@ fn outcomes(case: &Case, (number, ask): (u64, &Ask), seen: Option<&Seen>) -> Vec
     if let Some(Seen::Refused(Code::Unavailable)) = seen {
         return vec![case.clone()];
     }
+    // Where a record of the batch itself holds the value, the refusal comes by way of the
+    // committer, and later than it was true: what came meanwhile may have been heard of.
+    if let (Some(Seen::Refused(Code::UniqueViolation)), Ask::Write(ones, _)) = (seen, ask)
+        && ones.len() > 1
+    {
+        return vec![case.clone()];
+    }
     let seen = seen.filter(|seen| **seen != Seen::Unknown);
     let names: Vec<&Name> = match ask {
         Ask::Write(ones, _) => {
