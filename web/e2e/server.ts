@@ -7,6 +7,8 @@ import { join } from "node:path";
 
 const START_MS_MAX = 60_000;
 const STOP_MS_MAX = 15_000;
+/** An import of a million records takes minutes. */
+const COMMAND_MS_MAX = 600_000;
 
 export interface Server {
   origin: string;
@@ -103,7 +105,7 @@ function addressOf(child: ReturnType<typeof spawn>): Promise<string> {
 }
 
 function runCommand(binary: string, args: string[], cwd: string, input = ""): string {
-  const settings = { cwd, input, encoding: "utf8", timeout: START_MS_MAX } as const;
+  const settings = { cwd, input, encoding: "utf8", timeout: COMMAND_MS_MAX } as const;
   const result = spawnSync(binary, args, settings);
   if (result.status === 0) return result.stdout;
   throw new Error(`tenantry ${args.join(" ")} ended with ${result.status}: ${result.stderr}`);
