@@ -11,7 +11,7 @@ use serde_json::Value;
 
 pub use bare::{Bare, serve as serve_bare};
 pub use pocketbase::PocketBase;
-pub use tenantry::Tenantry;
+pub use tenantry::{TICKET, Tenantry};
 
 use crate::{
     data::Minute,

@@ -17,7 +17,8 @@ use crate::{
     process::{Process, free_address},
 };
 
-const APP: &str = r#"
+/// The entity that is written and read.
+pub const TICKET: &str = r#"
 [entity.ticket.schema]
 required = ["subject", "status", "opened_at"]
 properties.subject = { type = "string", maxLength = 200 }
@@ -109,7 +110,7 @@ impl Subject for Tenantry {
             bail!("init: {}", String::from_utf8_lossy(&made.stderr));
         }
         let made: Value = serde_json::from_slice(&made.stdout)?;
-        fs::write(folder.join("bench.toml"), APP)?;
+        fs::write(folder.join("bench.toml"), TICKET)?;
         let applied = self
             .command(folder)
             .args(["apply", "bench.toml"])

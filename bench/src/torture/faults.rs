@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::{
     Engines, Tally, each,
     injector::Injector,
-    rig::{Rig, TICKET},
+    rig::Rig,
     volume::{Memory, Volume},
     writers::PATIENCE,
 };
-use crate::subject::Tenantry;
+use crate::subject::{TICKET, Tenantry};
 
 /// `torture faults`
 #[derive(Debug, Clone, clap::Args)]

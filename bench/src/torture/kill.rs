@@ -7,9 +7,13 @@ use anyhow::Result;
 use super::{
     Engines, Tally, each,
     movers::{self, Moving},
-    rig::{Rig, TICKET},
+    rig::Rig,
 };
-use crate::{data::Numbers, process::Process, subject::Tenantry};
+use crate::{
+    data::Numbers,
+    process::Process,
+    subject::{TICKET, Tenantry},
+};
 
 /// `torture kill`
 #[derive(Debug, Clone, clap::Args)]

@@ -9,12 +9,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{
-    Engines, Tally, each,
-    rig::{Rig, TICKET},
-    volume::Volume,
+use super::{Engines, Tally, each, rig::Rig, volume::Volume};
+use crate::{
+    data::Numbers,
+    subject::{TICKET, Tenantry},
 };
-use crate::{data::Numbers, subject::Tenantry};
 
 /// `torture power`
 #[derive(Debug, Clone, clap::Args)]

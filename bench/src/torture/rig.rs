@@ -18,20 +18,6 @@ use crate::{
 
 pub const TENANTS: usize = 3;
 
-/// The entity that the writers write.
-pub const TICKET: &str = r#"
-[entity.ticket.schema]
-required = ["subject", "status", "opened_at"]
-properties.subject = { type = "string", maxLength = 200 }
-properties.status = { enum = ["open", "pending", "closed"] }
-properties.opened_at = { type = "string", format = "date-time" }
-properties.body = { type = "string" }
-
-[[entity.ticket.index]]
-name = "by_status"
-fields = ["status", "opened_at"]
-"#;
-
 /// A server, and those who write to it.
 pub struct Rig {
     pub bench: Bench,
