@@ -126,6 +126,33 @@ async fn what_a_batch_finds_unchanged_is_so_when_it_is_committed() {
     assert_eq!(bench.get("a").await.unwrap().tier, Tree::Hot);
 }
 
+/// In the middle of a group of writes, some of what is read is from before it.
+#[tokio::test]
+async fn a_refusal_is_true_at_one_moment() {
+    let (bench, mut by_hand, _) = stepped().await;
+    let unique =
+        "\n[[entity.ticket.index]]\nname = \"by_subject\"\nfields = [\"subject\"]\nunique = true\n";
+    drive(&mut by_hand, apply(&bench.app, &format!("{RULED}{unique}"))).await;
+    drive(&mut by_hand, bench.settle()).await;
+    drive(&mut by_hand, bench.written(put("a", ticket("a")))).await;
+    let both = [moved(Way::Archive, "a"), put("b", ticket("b"))];
+    let both = bench.write_all(&both);
+    let mut both = pin!(both);
+    assert!(poll(&mut both).await.is_pending());
+    by_hand.prepare();
+    while !by_hand.is_out_of_step() {
+        assert!(by_hand.apply());
+    }
+    // It is still read as a hot record, and its new value as one that another has.
+    let mut patched = pin!(bench.refused(patch("a", ticket("b"))));
+    assert!(poll(&mut patched).await.is_pending());
+    assert_eq!(drive(&mut by_hand, both).await.unwrap().len(), 2);
+    assert_code(&drive(&mut by_hand, patched).await, Code::RecordArchived);
+    // What is so for long is refused as ever.
+    let refused = bench.refused(put("c", ticket("b")));
+    assert_code(&drive(&mut by_hand, refused).await, Code::UniqueViolation);
+}
+
 #[tokio::test]
 async fn an_answer_is_not_given_again_before_it_is_on_the_disk() {
     let (bench, mut by_hand, _) = stepped().await;

@@ -47,8 +47,8 @@ impl Looked {
     }
 }
 
-/// Looks at everything through the services.
-pub async fn look(app: &Arc<App>, disk: &Disk) -> Result<Looked, Error> {
+/// Looks at everything through the services, in lists of pages of so many records.
+pub async fn look(app: &Arc<App>, disk: &Disk, limit: usize) -> Result<Looked, Error> {
     let report = app
         .check
         .run(&Caller::Local, CheckOptions::default())
@@ -60,7 +60,7 @@ pub async fn look(app: &Arc<App>, disk: &Disk) -> Result<Looked, Error> {
     }
     let mut tenants = Vec::new();
     for tenant in TENANTS {
-        tenants.push(found(app, tenant, &mut defects).await?);
+        tenants.push(found(app, tenant, limit, &mut defects).await?);
     }
     foreign_bytes(disk, &mut defects);
     Ok(Looked {
@@ -70,10 +70,15 @@ pub async fn look(app: &Arc<App>, disk: &Disk) -> Result<Looked, Error> {
     })
 }
 
-async fn found(app: &App, tenant: &str, defects: &mut Vec<String>) -> Result<Found, Error> {
+async fn found(
+    app: &App,
+    tenant: &str,
+    limit: usize,
+    defects: &mut Vec<String>,
+) -> Result<Found, Error> {
     let mut records = BTreeMap::new();
     for entity in ["ticket", "comment"] {
-        for item in items(app, tenant, entity, "").await? {
+        for item in items(app, tenant, entity, "", limit).await? {
             let (id, view) = seen(app, tenant, entity, &item).await?;
             records.insert((entity, id), view);
         }
@@ -90,7 +95,7 @@ async fn found(app: &App, tenant: &str, defects: &mut Vec<String>) -> Result<Fou
         ("tags=d", &|data: &Json| data["tags"].is_array()),
         ("number[gte]=0", &|data: &Json| data["number"].is_i64()),
     ] {
-        let listed = items(app, tenant, "ticket", query).await?;
+        let listed = items(app, tenant, "ticket", query, limit).await?;
         let listed: BTreeSet<_> = listed
             .iter()
             .map(|item| item["id"].as_str().unwrap())
@@ -107,7 +112,7 @@ async fn found(app: &App, tenant: &str, defects: &mut Vec<String>) -> Result<Fou
     let held = app.holds.list(&Caller::Local, &access, false, None, 500);
     let holds = held.await?.0.into_iter().map(|hold| (hold.reason, hold.id));
     let mut reports = BTreeMap::new();
-    for item in items(app, tenant, "report", "").await? {
+    for item in items(app, tenant, "report", "", limit).await? {
         let version = item["version"].as_u64().unwrap();
         reports.insert(item["id"].as_str().unwrap().to_owned(), version);
     }
@@ -119,11 +124,17 @@ async fn found(app: &App, tenant: &str, defects: &mut Vec<String>) -> Result<Fou
 }
 
 /// All items of a list over both tiers, held against its count where it has one.
-async fn items(app: &App, tenant: &str, entity: &str, filter: &str) -> Result<Vec<Json>, Error> {
+async fn items(
+    app: &App,
+    tenant: &str,
+    entity: &str,
+    filter: &str,
+    limit: usize,
+) -> Result<Vec<Json>, Error> {
     let access = access(app, tenant).await?;
     let (mut items, mut cursor) = (Vec::new(), String::new());
     loop {
-        let query = format!("{filter}&tier=all&limit=7{cursor}");
+        let query = format!("{filter}&tier=all&limit={limit}{cursor}");
         let page = app.records.list(&access, entity, &request(&query)).await?;
         let mut page: Json = serde_json::from_slice(&page).unwrap();
         if let Json::Array(more) = page["items"].take() {

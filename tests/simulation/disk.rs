@@ -34,6 +34,9 @@ pub enum Fault {
     CutBehind,
 }
 
+/// The next fault, and how many calls of its kind come before it.
+pub type Plan = (Call, usize, Fault);
+
 #[derive(Default)]
 struct State {
     /// What reads see.
@@ -42,8 +45,7 @@ struct State {
     durable: Memory,
     /// The group whose sync failed.
     unsynced: Vec<Applied>,
-    /// The next fault, and how many calls of its kind come before it.
-    plan: Option<(Call, usize, Fault)>,
+    plan: Option<Plan>,
     cut: bool,
     failed: bool,
 }
@@ -64,9 +66,14 @@ impl Disk {
         self.state().plan = Some((call, nth, fault));
     }
 
-    /// Nothing fails any more.
-    pub fn calm(&self) {
-        self.state().plan = None;
+    /// Nothing fails any more; what was planned.
+    pub fn calm(&self) -> Option<Plan> {
+        self.state().plan.take()
+    }
+
+    /// What was planned goes on.
+    pub fn resume(&self, plan: Option<Plan>) {
+        self.state().plan = plan;
     }
 
     /// Whether the power is off: nothing that is answered now is heard by anybody.

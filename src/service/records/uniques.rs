@@ -23,6 +23,8 @@ struct Taken {
 pub(super) struct Uniques {
     freed: BTreeMap<Key, (Tree, Value)>,
     taken: BTreeMap<Key, Taken>,
+    /// Why they cannot all have what they take.
+    refusal: Option<Error>,
 }
 
 impl Uniques {
@@ -38,9 +40,11 @@ impl Uniques {
         index: &IndexName,
         key: Key,
         (tier, value): (Tree, Value),
-    ) -> Result<()> {
+    ) {
         if let Some(first) = self.taken.get(&key) {
-            return Err(violation(index, &first.value).with("operation", operation));
+            let refusal = || violation(index, &first.value).with("operation", operation);
+            self.refusal.get_or_insert_with(refusal);
+            return;
         }
         let index = index.clone();
         self.taken.insert(
@@ -52,17 +56,20 @@ impl Uniques {
                 value,
             },
         );
-        Ok(())
     }
 
-    /// Adds the rows to `batch`, each once, with what is expected of them. Where another
-    /// record holds one, that is expected, and the refusal is answered.
+    /// Adds the rows to `batch`, each once, with what is expected of them. Where two
+    /// operations take the same one, or another record holds it, which is expected then,
+    /// the refusal is answered.
     pub async fn resolve(
         self,
         core: &Core,
         batch: &mut Batch,
         meanings: &mut Vec<Meaning>,
     ) -> Result<Option<Error>> {
+        if self.refusal.is_some() {
+            return Ok(self.refusal);
+        }
         for (key, (tier, value)) in &self.freed {
             let taken = self.taken.get(key);
             if taken.is_some() {

@@ -162,21 +162,12 @@ impl Records {
         let state = self.apps.current();
         let mut stager = Stager::new(&self.core, access, &state);
         for (number, (operation, target)) in operations.iter().zip(targets).enumerate() {
-            stager.add(operation, target).await.map_err(|error| {
-                match error.members.contains_key("operation") {
-                    true => error,
-                    false => error.with("operation", number),
-                }
-            })?;
+            let added = stager.add(operation, target).await;
+            added.map_err(|error| error.with("operation", number))?;
         }
-        let mut staged = stager.finish().await?;
-        if let Some(refusal) = staged.refusal.take() {
-            let holder = refusal.members.get("record").and_then(|id| id.as_str());
-            let writes_holder = targets.iter().any(|one| Some(one.id.as_str()) == holder);
-            return match writes_holder {
-                true => self.refuse(staged, refusal).await,
-                false => Err(refusal),
-            };
+        let (mut staged, refusal) = stager.finish().await?;
+        if let Some(refusal) = refusal {
+            return self.refuse(staged, refusal).await;
         }
         let reply = self.remember(&mut staged, remember, place)?;
         if let Some(with) = with {
@@ -208,8 +199,8 @@ impl Records {
         Ok(Some(reply))
     }
 
-    /// Refuses for a value of a record that the batch itself writes, if that was so at one
-    /// moment: it may have come there after the record was read, and be given up again here.
+    /// Refuses for what several reads found, if all of it was so at one moment: a value
+    /// that goes from one record to another may be seen at both, or at neither.
     async fn refuse(&self, mut staged: Staged, refusal: Error) -> Result<Tried> {
         staged.batch.writes.clear();
         staged.outcomes.clear();
@@ -224,7 +215,6 @@ impl Records {
             batch,
             meanings,
             outcomes,
-            refusal: _,
         } = staged;
         // Also where nothing is written: what is told is then on the disk, and still so.
         let keys: Vec<_> = batch.expectations.iter().map(|e| e.key.clone()).collect();

@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-const PAGE_ROWS: usize = 64;
-const PAGE_BYTES: usize = 64 << 10;
+const PAGE_ROWS: usize = 32;
+const PAGE_BYTES: usize = 32 << 10;
 /// After each page there is a rest as long as the page took, up to this: requests and
 /// the disk are at least half of the time their own.
 const REST_MAX: Duration = Duration::from_millis(50);

@@ -24,7 +24,7 @@ use super::{
     BackupError, Identities, Recipients,
     frame::{self, FRAME_BYTES, HEAD_BYTES, Kind, Running, Trailer},
 };
-use crate::store::engine::{Applied, Tree};
+use crate::store::engine::{Applied, Tree, applied};
 
 /// What the file of a backup ends in.
 pub const EXTENSION: &str = ".backup";
@@ -142,7 +142,7 @@ impl BackupWriter {
 
     /// Adds a write; no value removes the key.
     pub fn put(&mut self, tree: Tree, key: &[u8], value: Option<&[u8]>) -> Result<(), BackupError> {
-        frame::push(&mut self.body, tree, key, value);
+        applied::pack(&mut self.body, tree, key, value);
         self.logical_bytes += (key.len() + value.map_or(0, <[u8]>::len)) as u64;
         match self.body.len() < FRAME_BYTES {
             true => Ok(()),
@@ -339,7 +339,7 @@ impl BackupReader {
         let kind = self.sum.check(&head, &body);
         match kind.map_err(|what| self.damaged(what))? {
             Kind::Writes => {
-                let writes = frame::writes(Bytes::from(body));
+                let writes = applied::unpack(Bytes::from(body));
                 Ok(Next::Writes(writes.map_err(|what| self.damaged(what))?))
             }
             Kind::End => {

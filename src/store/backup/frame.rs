@@ -3,30 +3,25 @@
 //!
 //! ```text
 //! frame      kind (1), length of the body (4), checksum (8), body
-//! kind w     writes: tree (1), length of the key (2), of the value (4; all ones: the key
-//!            is removed), key, value; one after the other
+//! kind w     writes, one after the other, as in `engine/applied.rs`
 //! kind e     the end: the facts of the trailer, as JSON
 //! ```
 //!
 //! Numbers are little endian. The checksum is the first 8 bytes of a SHA-256 that runs on
 //! from the file's first line.
 
-use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::store::engine::{Applied, KEY_BYTES_MAX, Key, Tree, VALUE_BYTES_MAX, Value};
+use crate::store::engine::{KEY_BYTES_MAX, VALUE_BYTES_MAX, applied::ENTRY_BYTES};
 
 /// A frame of writes is closed when it has reached this.
-pub const FRAME_BYTES: usize = 1 << 20;
+pub const FRAME_BYTES: usize = 64 << 10;
 /// No frame's body is longer: one write may come on top.
 pub const FRAME_BYTES_MAX: usize = FRAME_BYTES + KEY_BYTES_MAX + VALUE_BYTES_MAX + ENTRY_BYTES;
 /// Kind, length and checksum.
 pub const HEAD_BYTES: usize = 1 + 4 + SUM_BYTES;
 const SUM_BYTES: usize = 8;
-const ENTRY_BYTES: usize = 1 + 2 + 4;
-/// The length of a value that is none.
-const REMOVED: u32 = u32::MAX;
 
 /// What the last frame says of the whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,57 +108,4 @@ pub fn body_bytes(head: &[u8; HEAD_BYTES]) -> Result<usize, &'static str> {
         true => Ok(length),
         false => Err("it claims to be longer than a frame can be"),
     }
-}
-
-/// Appends a write to a frame's body.
-pub fn push(body: &mut Vec<u8>, tree: Tree, key: &[u8], value: Option<&[u8]>) {
-    body.push(match tree {
-        Tree::Hot => 0,
-        Tree::Archive => 1,
-    });
-    // Both were taken by a commit, which knows no longer ones.
-    let key_bytes = u16::try_from(key.len()).unwrap_or(u16::MAX);
-    let value_bytes = value.map_or(REMOVED, |v| u32::try_from(v.len()).unwrap_or(REMOVED));
-    body.extend_from_slice(&key_bytes.to_le_bytes());
-    body.extend_from_slice(&value_bytes.to_le_bytes());
-    body.extend_from_slice(key);
-    body.extend_from_slice(value.unwrap_or_default());
-}
-
-/// The writes in a frame's body.
-pub fn writes(body: Bytes) -> Result<Vec<Applied>, &'static str> {
-    let (mut rest, mut all) = (body, Vec::new());
-    while !rest.is_empty() {
-        all.push(next(&mut rest).ok_or("a write in it is cut short or too long")?);
-    }
-    Ok(all)
-}
-
-fn next(rest: &mut Bytes) -> Option<Applied> {
-    if rest.len() < ENTRY_BYTES {
-        return None;
-    }
-    let head = rest.split_to(ENTRY_BYTES);
-    let tree = match head[0] {
-        0 => Tree::Hot,
-        1 => Tree::Archive,
-        _ => return None,
-    };
-    let key_bytes = usize::from(u16::from_le_bytes([head[1], head[2]]));
-    let value_bytes = match u32::from_le_bytes([head[3], head[4], head[5], head[6]]) {
-        REMOVED => None,
-        bytes => Some(bytes as usize),
-    };
-    let long = key_bytes > KEY_BYTES_MAX || value_bytes.is_some_and(|v| v > VALUE_BYTES_MAX);
-    if key_bytes == 0 || long || rest.len() < key_bytes + value_bytes.unwrap_or(0) {
-        return None;
-    }
-    let key: Key = rest.split_to(key_bytes);
-    let value: Option<Value> = value_bytes.map(|bytes| rest.split_to(bytes));
-    Some(Applied {
-        tree,
-        key,
-        value,
-        replaced_bytes: None,
-    })
 }

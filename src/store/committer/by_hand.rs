@@ -78,6 +78,11 @@ impl ByHand {
         true
     }
 
+    /// Whether a group is on its way.
+    pub fn is_writing(&self) -> bool {
+        self.turn.is_some()
+    }
+
     /// Whether the engine has written the group whose turn it is, and readers may still
     /// get from a cache what was there before.
     pub fn is_out_of_step(&self) -> bool {

@@ -4,6 +4,7 @@
 //! snapshot. `commit` returns only when the batch is on disk, and takes all of a
 //! batch or nothing, across trees.
 
+pub(super) mod applied;
 mod disk;
 pub mod faulty;
 mod fjall;
@@ -17,6 +18,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use applied::Applied;
 pub use disk::{DiskEngine, Stored};
 pub use page::PageBuilder;
 
@@ -325,20 +327,6 @@ pub trait Embedded: Send + Sync + 'static {
     /// Writes all or nothing, across trees, and returns when it is on disk. Each
     /// key stands at most once.
     fn apply(&self, writes: &[Applied]) -> Result<()>;
-}
-
-/// One key's new state, as the committer hands it to an embedded engine.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Applied {
-    /// The key's tree.
-    pub tree: Tree,
-    /// The key.
-    pub key: Key,
-    /// The new value; `None` removes the key.
-    pub value: Option<Value>,
-    /// Bytes of the value that is replaced, 0 where there is none; `None` where
-    /// that is not known.
-    pub replaced_bytes: Option<usize>,
 }
 
 /// What an operator asks of an embedded engine besides reading and writing.

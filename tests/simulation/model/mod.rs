@@ -10,7 +10,7 @@ pub mod state;
 
 use std::collections::BTreeMap;
 
-use tenantry::service::{Code, records::OutcomeKind};
+use tenantry::service::Code;
 
 use self::state::{Ask, Became, Hold, Incarnation, Name, Seen, State, View};
 
@@ -20,6 +20,7 @@ enum Early {
     Became(Vec<Became>),
     Held(String),
     Lifted,
+    Refused(Code),
 }
 
 /// One of the states a tenant may be in.
@@ -28,6 +29,30 @@ struct Case {
     state: State,
     /// Requests under way that are done in this case.
     early: BTreeMap<u64, Early>,
+}
+
+impl Case {
+    /// This case in another state, with a request that is done.
+    fn with(&self, state: State, (number, done): (u64, Early)) -> Self {
+        let mut early = self.early.clone();
+        early.insert(number, done);
+        Self { state, early }
+    }
+
+    /// A record that only the server had a name for is called by it now, also in what is
+    /// still to be heard and what is remembered.
+    fn is_called(&mut self, by: &Name, name: &Name) {
+        self.state.is_called(by, name);
+        let told = self.early.values_mut().filter_map(|early| match early {
+            Early::Became(became) => Some(became),
+            _ => None,
+        });
+        for (_, named, _) in told.chain(self.state.remembered.values_mut()).flatten() {
+            if named == by {
+                *named = name.clone();
+            }
+        }
+    }
 }
 
 /// One tenant.
@@ -119,10 +144,14 @@ impl Model {
                 self.pending
             ));
         }
-        if !(unsteady && reads(seen)) {
+        if unsteady && reads(seen) {
+            for case in &mut self.cases {
+                case.early.remove(&number);
+            }
+        } else {
             self.cases = cases;
-            self.distinct();
         }
+        self.distinct();
         Ok(())
     }
 
@@ -144,6 +173,7 @@ impl Model {
                     })
                 }
                 (Early::Lifted, Seen::Lifted) => true,
+                (Early::Refused(was), Seen::Refused(code)) => was == code,
                 _ => false,
             };
             if sense {
@@ -193,53 +223,44 @@ impl Model {
         self.distinct();
     }
 
-    /// Nothing is under way, and this is all that is there: records, and holds by their
-    /// reasons.
+    /// This is all that is there: records, and holds by their reasons.
     pub fn is(
         &mut self,
         records: &BTreeMap<Name, View>,
         holds: &BTreeMap<String, String>,
     ) -> Result<(), String> {
+        self.widen();
+        self.reorder();
+        self.widen();
         let before = std::mem::take(&mut self.cases);
         for mut case in before.clone() {
-            if is_all(&mut case.state, records, holds) {
+            if is_all(&mut case, records, holds) {
                 self.cases.push(case);
             }
         }
         self.distinct();
         if self.cases.is_empty() {
             return Err(format!(
-                "there are\n{records:#?}\nand the holds {holds:?}, which is none of {} cases, as\n{:#?}",
+                "there are\n{records:#?}\nand the holds {holds:?}, which is none of {} cases, as\n{:#?}\nwith these under way: {:#?}",
                 before.len(),
-                before[0].state
+                before[0],
+                self.pending
             ));
         }
         Ok(())
     }
 }
 
-/// Whether an answer tells only what is there.
+/// Whether an answer tells what a read found, which need not be on the disk. That nothing
+/// changed is told by way of the committer.
 fn reads(seen: &Seen) -> bool {
-    match seen {
-        Seen::Found(_) | Seen::Refused(_) => true,
-        Seen::Became(became) => became
-            .iter()
-            .all(|(kind, ..)| *kind == OutcomeKind::Unchanged),
-        Seen::Held(_) | Seen::Lifted | Seen::Unknown => false,
-    }
+    matches!(seen, Seen::Found(_) | Seen::Refused(_))
 }
 
-/// The cases after a request: with its answer, or before that is heard, where it changes
-/// something.
+/// The cases after a request: with its answer, or before that is heard, where it went by
+/// the committer.
 fn outcomes(case: &Case, (number, ask): (u64, &Ask), seen: Option<&Seen>) -> Vec<Case> {
     if let Some(Seen::Refused(Code::Unavailable)) = seen {
-        return vec![case.clone()];
-    }
-    // Where a record of the batch itself holds the value, the refusal comes by way of the
-    // committer, and later than it was true: what came meanwhile may have been heard of.
-    if let (Some(Seen::Refused(Code::UniqueViolation)), Ask::Write(ones, _)) = (seen, ask)
-        && ones.len() > 1
-    {
         return vec![case.clone()];
     }
     let seen = seen.filter(|seen| **seen != Seen::Unknown);
@@ -252,18 +273,37 @@ fn outcomes(case: &Case, (number, ask): (u64, &Ask), seen: Option<&Seen>) -> Vec
         Ask::Lift(_) => Vec::new(),
     };
     let states = case.state.settled(&names).into_iter();
-    let after = states.filter_map(|state| {
-        let mut case = Case {
-            state,
-            early: case.early.clone(),
-        };
-        let early = outcome(&mut case.state, (number, ask), seen)?;
-        if seen.is_none() {
-            case.early.insert(number, early?);
-        }
-        Some(case)
+    let after = states.flat_map(|state| {
+        let refused = early_refusal(&state, (number, ask)).filter(|_| seen.is_none());
+        let refused = refused.map(|early| case.with(state.clone(), (number, early)));
+        let mut state = state;
+        let done = outcome(&mut state, (number, ask), seen).and_then(|early| match seen {
+            Some(_) => Some(Case {
+                state,
+                early: case.early.clone(),
+            }),
+            None => Some(case.with(state, (number, early?))),
+        });
+        done.into_iter().chain(refused)
     });
     after.collect()
+}
+
+/// That a write is refused for a value which another has is told by way of the committer,
+/// and later than it is true.
+fn early_refusal(state: &State, (number, ask): (u64, &Ask)) -> Option<Early> {
+    let Ask::Write(ones, key) = ask else {
+        return None;
+    };
+    if key
+        .as_ref()
+        .is_some_and(|key| state.remembered.contains_key(key))
+    {
+        return None;
+    }
+    let code = Code::UniqueViolation;
+    let refused = state.write(number, ones).reasons.contains(&code);
+    refused.then_some(Early::Refused(code))
 }
 
 /// Whether a request comes to what was seen (anything, where nothing was), and what
@@ -376,25 +416,27 @@ fn learn(state: &mut State, expected: &[Became], became: &[Became]) -> bool {
     true
 }
 
+/// Whether this is all that there is in a case, which learns from it.
 fn is_all(
-    state: &mut State,
+    case: &mut Case,
     records: &BTreeMap<Name, View>,
     holds: &BTreeMap<String, String>,
 ) -> bool {
     for (name, view) in records {
-        if !state.records.contains_key(name) {
-            // One whose maker never heard its id; what it holds tells which it is.
-            let mut nameless = state.records.iter();
+        if !case.state.records.contains_key(name) {
+            // One whose maker has not heard its id; what it holds tells which it is.
+            let mut nameless = case.state.records.iter();
             let by =
                 nameless.find(|(by, record)| by.1.starts_with('?') && record.data == view.data);
             if let Some(by) = by.map(|(by, _)| by.clone()) {
-                state.is_called(&by, name);
+                case.is_called(&by, name);
             }
         }
-        if !state.is_seen(name, view) {
+        if !case.state.is_seen(name, view) {
             return false;
         }
     }
+    let state = &mut case.state;
     state
         .records
         .retain(|name, record| records.contains_key(name) || !record.places.gone);

@@ -285,7 +285,8 @@ impl World {
     }
 
     fn apply(&mut self) {
-        self.life().by_hand.apply();
+        let life = self.life();
+        life.wrote = life.by_hand.apply() && !life.by_hand.is_writing();
     }
 }
 

@@ -13,11 +13,17 @@ use tenantry::{
 };
 
 use super::{Defect, Key, TENANTS, World};
-use crate::{app_file::APP, requests::Answer, tasks::Tasks};
+use crate::{
+    app_file::APP,
+    requests::{self, Answer},
+    tasks::Tasks,
+};
 
 /// The process.
 pub struct Life {
     pub app: Arc<App>,
+    /// What looks at the store while the others work: it waits for no lock of theirs.
+    pub watcher: Arc<App>,
     pub by_hand: ByHand,
     /// The attempts' own world; the second one is that of another process, which takes
     /// the first for gone.
@@ -25,6 +31,8 @@ pub struct Life {
     pub tasks: Tasks<Key, Answer>,
     /// Whether anything failed on purpose.
     pub faulted: bool,
+    /// Whether the last step was the last one of a group of writes.
+    pub wrote: bool,
 }
 
 impl World {
@@ -36,13 +44,15 @@ impl World {
         let mut config = Config::load(Sources::default()).unwrap();
         config.auth.argon2_memory_kib = 64;
         config.jobs.history_runs = 10_000;
-        let apps = [self.dice.number(), self.dice.number()].map(|seed| {
+        let apps = [(); 3].map(|()| {
             let (config, store) = (config.clone(), store.clone());
-            App::build_with(config, store, self.clock.clone(), Random::seeded(seed))
+            let random = Random::seeded(self.dice.number());
+            App::build_with(config, store, self.clock.clone(), random)
         });
+        let [serving, other, watcher] = apps;
         let mut workshops = Vec::new();
         let mut first = None;
-        for app in apps {
+        for app in [serving, other] {
             let app = drive(&mut by_hand, app).await.map_err(told("starts"))?;
             let (runs, records) = (app.runs.clone(), app.records.clone());
             let (archive, backups) = (app.archive.clone(), app.backups.clone());
@@ -64,12 +74,22 @@ impl World {
             app.runs.rescue(|_| true).await
         };
         drive(&mut by_hand, begun).await.map_err(told("begins"))?;
+        let watcher = async {
+            let watcher = Arc::new(watcher.await?);
+            // Its first list has to write, for the secret of the cursors.
+            let (tenant, query) = (TENANTS[0].to_owned(), "status=open".to_owned());
+            requests::list(watcher.clone(), tenant, query).await;
+            Ok(watcher)
+        };
+        let watcher = drive(&mut by_hand, watcher).await.map_err(told("starts"))?;
         self.life = Some(Life {
             app,
+            watcher,
             by_hand,
             workshops: workshops.try_into().ok().unwrap(),
             tasks: Tasks::new(),
             faulted: false,
+            wrote: false,
         });
         self.trace.say(|| "start".into());
         Ok(())

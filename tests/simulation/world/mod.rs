@@ -9,11 +9,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tenantry::{
     app::App,
     base::{Clock, Instant, ManualClock},
+    service::Error,
 };
 
 use self::life::{Life, drive};
 use crate::{
-    checks::{self, Ledger},
+    checks::{self, Ledger, Looked},
     dice::Dice,
     disk::Disk,
     model::{
@@ -29,6 +30,8 @@ pub const TENANTS: [&str; 3] = ["acme", "acme-2", "zeta"];
 const START: Instant = Instant(1_772_323_200_000);
 /// Steps after which whatever is under way hangs.
 const DRAIN_MAX: usize = 20_000;
+/// Every second life is watched: the looks fill the caches, so the others go without.
+const WATCHED: u64 = 2;
 /// What is waited for is over after this: pauses of two milliseconds up to two seconds.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -60,6 +63,8 @@ pub struct World {
     pub ledger: Ledger,
     pub trace: Trace,
     life: Option<Life>,
+    /// Whether everything is looked at after each group of writes.
+    watched: bool,
     number: u64,
     /// Idempotent requests that were made: tenant, request, how far the clock was.
     repeatable: Vec<(usize, Ask, i64)>,
@@ -72,6 +77,7 @@ impl World {
     pub fn new(seed: u64, trace: Trace) -> Self {
         Self {
             dice: Dice::new(seed),
+            watched: seed.is_multiple_of(WATCHED),
             disk: Arc::default(),
             clock: Arc::new(ManualClock::new(START)),
             moved_ms: 0,
@@ -99,6 +105,13 @@ impl World {
         self.start().await?;
         for _ in 0..steps {
             self.step().await?;
+            if self.watched
+                && std::mem::take(&mut self.life().wrote)
+                && !self.disk.is_cut()
+                && !self.disk.has_failed()
+            {
+                self.look_between().await?;
+            }
             // A store that takes no writes is restarted before long.
             if self.disk.has_failed() && self.dice.percent(3) {
                 self.disk.cut();
@@ -192,13 +205,28 @@ impl World {
         if self.disk.is_cut() || self.disk.has_failed() {
             return Box::pin(self.crash()).await;
         }
-        // Nothing fails while somebody looks.
-        self.disk.calm();
         let mut life = self.life.take().unwrap();
         life.faulted = false;
-        let app = life.app.clone();
-        let looked = drive(&mut life.by_hand, checks::look(&app, &self.disk)).await;
+        // Nothing fails any more until it is planned again.
+        self.disk.calm();
+        let looked = drive(&mut life.by_hand, checks::look(&life.app, &self.disk, 7)).await;
         self.life = Some(life);
+        self.compare(looked)
+    }
+
+    /// Between two groups of writes nothing is half done: holds everything that is there
+    /// against the models, whatever is under way.
+    async fn look_between(&mut self) -> Result<(), Defect> {
+        let planned = self.disk.calm();
+        let watcher = self.life().watcher.clone();
+        let looking = checks::look(&watcher, &self.disk, 500);
+        let looked = tokio::time::timeout(PATIENCE, looking).await;
+        self.disk.resume(planned);
+        let looked = looked.map_err(|_| "who only looks waits for somebody")?;
+        self.compare(looked)
+    }
+
+    fn compare(&mut self, looked: Result<Looked, Error>) -> Result<(), Defect> {
         let looked =
             looked.map_err(|error| format!("the look failed: {error} {:?}", error.cause))?;
         for (model, (tenant, found)) in self

@@ -42,8 +42,6 @@ pub(super) struct Staged {
     /// One for each expectation of the batch.
     pub meanings: Vec<Meaning>,
     pub outcomes: Vec<Outcome>,
-    /// Why it is not to be done, if all that the batch expects is so.
-    pub refusal: Option<Error>,
 }
 
 pub(super) struct Stager<'a> {
@@ -68,7 +66,6 @@ impl<'a> Stager<'a> {
                 batch,
                 meanings: vec![Meaning::App, Meaning::Tenant],
                 outcomes: Vec::new(),
-                refusal: None,
             },
             counters: BTreeMap::new(),
             uniques: Uniques::default(),
@@ -157,8 +154,9 @@ impl<'a> Stager<'a> {
         Ok(())
     }
 
-    /// The batch, when every operation is staged.
-    pub async fn finish(mut self) -> Result<Staged> {
+    /// The batch, when every operation is staged; and why it is not to be done, if all that
+    /// it expects is so.
+    pub async fn finish(mut self) -> Result<(Staged, Option<Error>)> {
         let Staged {
             batch, meanings, ..
         } = &mut self.staged;
@@ -169,8 +167,7 @@ impl<'a> Stager<'a> {
         for (key, delta) in self.counters {
             self.staged.batch.add(Tree::Hot, key, delta);
         }
-        self.staged.refusal = refusal;
-        Ok(self.staged)
+        Ok((self.staged, refusal))
     }
 
     /// The record must still be as it was read: where it was, and not in the other tree.
@@ -305,7 +302,7 @@ impl<'a> Stager<'a> {
             let operation = self.staged.outcomes.len();
             let value = (tier, row.value.clone());
             self.uniques
-                .take(operation, &index.name, key.clone(), value)?;
+                .take(operation, &index.name, key.clone(), value);
         } else {
             self.staged.batch.put(tier, key.clone(), row.value.clone());
         }

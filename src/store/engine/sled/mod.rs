@@ -1,11 +1,13 @@
 //! sled 0.34.7 behind the contract, hardened: a real sync ([`fsync`]), small
-//! values ([`split`]), one batch or one transaction for a group, bounded memory.
+//! values ([`split`]), one batch or one transaction for a group that the next start ends
+//! where an error broke it off ([`redo`]), bounded memory.
 //!
 //! sled's own names for things: a tree is ours; a batch is atomic within one
 //! tree; a transaction is atomic across trees and never conflicts here, because
 //! only the committer writes.
 
 mod fsync;
+mod redo;
 mod split;
 mod waker;
 
@@ -81,6 +83,14 @@ impl Sled {
             .write_id
             .store(store.first_free_write_id()?, Ordering::Relaxed);
         store.prove_sync()?;
+        if let Some(writes) = redo::noted(path)? {
+            store.write(&writes)?;
+            redo::done(path)?;
+            tracing::warn!(
+                writes = writes.len(),
+                "a group of writes that the last run broke off in was written to its end"
+            );
+        }
         Ok(store)
     }
 
@@ -225,7 +235,14 @@ impl Embedded for Sled {
     }
 
     fn apply(&self, writes: &[Applied]) -> Result<()> {
-        guarded("sled", || self.write(writes))
+        guarded("sled", || self.write(writes)).inspect_err(|_| {
+            if let Err(error) = redo::note(&self.path, writes) {
+                tracing::error!(
+                    %error,
+                    "the group of writes in doubt cannot be written down for the next start; run `tenantry store check --repair` then"
+                );
+            }
+        })
     }
 }
 

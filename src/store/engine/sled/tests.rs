@@ -53,15 +53,9 @@ fn writer_meets_failing_sync(after: usize) -> bool {
     let store = Arc::new(Sled::open(&path, 16 << 20).unwrap());
     fsync::failing::plan(fd_of(&path.join("db")), after);
     let (answered, answer) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
+    let writer = std::thread::spawn(move || {
         for round in 0..4 {
-            let write = |tree| Applied {
-                tree,
-                key: Key::from(format!("k{round}")),
-                value: Some(vec![b'x'; 3000].into()),
-                replaced_bytes: None,
-            };
-            let done = store.apply(&[write(Tree::Hot), write(Tree::Archive)]);
+            let done = store.apply(&Tree::ALL.map(|tree| row(tree, &format!("k{round}"), 3000)));
             if answered.send(done).is_err() {
                 return;
             }
@@ -76,7 +70,67 @@ fn writer_meets_failing_sync(after: usize) -> bool {
         return false;
     };
     assert!(answers[failed..].iter().all(Result::is_err), "{answers:?}");
+    // The next start ends the one that failed.
+    writer.join().unwrap();
+    fsync::failing::plan(-1, 0);
+    let store = Sled::open(&path, 16 << 20).unwrap();
+    for tree in Tree::ALL {
+        let found = store.get(tree, format!("k{failed}").as_bytes()).unwrap();
+        assert_eq!(found.map(|value| value.len()), Some(3000));
+    }
     true
+}
+
+fn row(tree: Tree, key: &str, bytes: usize) -> Applied {
+    Applied {
+        tree,
+        key: Key::copy_from_slice(key.as_bytes()),
+        value: Some(vec![b'x'; bytes].into()),
+        replaced_bytes: None,
+    }
+}
+
+/// As where a page could not be read in the middle of a batch.
+#[test]
+fn a_group_that_broke_off_is_ended_by_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sled");
+    let store = Sled::open(&path, 16 << 20).unwrap();
+    let gone = |key| Applied {
+        value: None,
+        ..row(Tree::Hot, key, 0)
+    };
+    store.apply(&[row(Tree::Hot, "old", 9_000)]).unwrap();
+    let group = [
+        row(Tree::Hot, "a", 1),
+        gone("old"),
+        row(Tree::Archive, "b", 9_000),
+    ];
+    store.write(&group[..1]).unwrap();
+    redo::note(&path, &group).unwrap();
+    // Nothing is written after it; if it were, the first one stands.
+    redo::note(&path, &[gone("a")]).unwrap();
+    drop(store);
+    let store = Sled::open(&path, 16 << 20).unwrap();
+    let bytes = |tree, key: &str| store.get(tree, key.as_bytes()).unwrap().map(|v| v.len());
+    assert_eq!(bytes(Tree::Hot, "a"), Some(1));
+    assert_eq!(bytes(Tree::Hot, "old"), None);
+    assert_eq!(bytes(Tree::Archive, "b"), Some(9_000));
+    assert!(redo::noted(&path).unwrap().is_none());
+}
+
+#[test]
+fn a_damaged_note_of_a_group_is_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("sled");
+    drop(Sled::open(&path, 16 << 20).unwrap());
+    redo::note(&path, &[row(Tree::Hot, "a", 100)]).unwrap();
+    let mut bytes = std::fs::read(path.join("redo")).unwrap();
+    bytes[40] ^= 1;
+    std::fs::write(path.join("redo"), bytes).unwrap();
+    let store = Sled::open(&path, 16 << 20).unwrap();
+    assert_eq!(store.get(Tree::Hot, b"a").unwrap(), None);
+    assert!(path.join("redo.damaged").exists());
 }
 
 /// The keys of pieces are sled's alone: no caller sees them.
