@@ -165,7 +165,15 @@ impl From<StoreError> for Error {
             StoreError::Io(reason) => {
                 let mut error = Self::new(
                     Code::Unavailable,
-                    "The disk failed in the middle of this. A write may have been done or not: read before repeating it. The log has the cause under this request id; /readyz tells whether writes are taken.",
+                    "The disk failed when something was read for this; try again. The log has the cause under this request id.",
+                );
+                error.cause = Some(reason);
+                error
+            }
+            StoreError::InDoubt(reason) => {
+                let mut error = Self::new(
+                    Code::Unavailable,
+                    "The disk failed in the middle of this write, which may have been done or not: read before repeating it. The log has the cause under this request id; /readyz tells whether writes are taken.",
                 )
                 .with("outcome", "unknown");
                 error.cause = Some(reason);

@@ -194,6 +194,23 @@ async fn an_answer_that_may_be_lost_is_not_given_again() {
     assert_code(&there.unwrap_err(), Code::Unavailable);
 }
 
+#[tokio::test]
+async fn a_write_that_could_not_read_was_not_done_and_says_nothing_else() {
+    let (bench, mut by_hand, engine) = stepped().await;
+    for nth in 0.. {
+        engine.plan(Call::Get, nth, Fault::Fail);
+        let written = drive(&mut by_hand, bench.write(put("a", ticket("a")))).await;
+        let Err(error) = written else {
+            assert!(nth > 0);
+            return;
+        };
+        assert_code(&error, Code::Unavailable);
+        assert!(!error.members.contains_key("outcome"), "{error:?}");
+        let there = drive(&mut by_hand, bench.get("a")).await;
+        assert_code(&there.unwrap_err(), Code::NotFound);
+    }
+}
+
 /// Whichever write of the work on an index is the last one before the power is cut.
 #[tokio::test]
 async fn an_index_that_is_dropped_and_built_again_has_all_its_rows() {

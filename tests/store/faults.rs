@@ -33,7 +33,7 @@ async fn after_a_failed_write_nothing_is_taken_and_reads_go_on() {
         faulty.plan(Call::Apply, 0, fault);
         let failed = engine.commit(put("failed", b"1")).await;
         assert!(
-            matches!(failed, Err(StoreError::Io(_))),
+            matches!(failed, Err(StoreError::InDoubt(_))),
             "{fault:?}: {failed:?}"
         );
         for _ in 0..3 {
@@ -118,7 +118,7 @@ async fn a_failure_fails_every_batch_that_waits_and_hangs_nobody() {
         for writer in writers {
             let answer = tokio::time::timeout(Duration::from_secs(10), writer).await;
             match answer.expect("hangs").unwrap() {
-                Err(StoreError::Io(_) | StoreError::ReadOnly(_)) => {}
+                Err(StoreError::InDoubt(_) | StoreError::ReadOnly(_)) => {}
                 other => panic!("{other:?}"),
             }
         }
@@ -181,7 +181,10 @@ async fn a_conflict_is_answered_when_its_winner_is_on_disk() {
                 winner.await.unwrap().unwrap();
             }
             true => assert!(
-                matches!(answer, Err(StoreError::Io(_) | StoreError::ReadOnly(_))),
+                matches!(
+                    answer,
+                    Err(StoreError::InDoubt(_) | StoreError::ReadOnly(_))
+                ),
                 "{answer:?}"
             ),
         }

@@ -113,8 +113,9 @@ pub fn run(options: &Options) -> Result<()> {
 struct Trial {
     rig: Rig,
     fault: Fault,
-    /// Whether reading may have to write, as with sled.
-    splits_on_read: bool,
+    /// Whether what the failed write had begun may be out of reach until a restart, as
+    /// with sled.
+    leaves_pages: bool,
     wrong: Vec<String>,
     saw: Vec<String>,
 }
@@ -136,7 +137,7 @@ impl Trial {
         let mut trial = Self {
             rig,
             fault,
-            splits_on_read: engine == "sled" && fault != Fault::Reads,
+            leaves_pages: engine == "sled",
             wrong: Vec::new(),
             saw: Vec::new(),
         };
@@ -213,10 +214,11 @@ impl Trial {
         self.saw
             .push(format!("{unread} of {} reads refused", found.len()));
         // sled's readers finish the split of a page that the failed write began, and cannot
-        // where nothing can be written: that page is out of reach until the restart.
+        // where nothing can be written: that page is out of reach until the restart. So is a
+        // value of several pieces in whose writing a read failed.
         let may_fail = match self.fault {
             Fault::Reads => true,
-            _ => self.splits_on_read && unread * PAGE_PART < found.len(),
+            _ => self.leaves_pages && unread * PAGE_PART < found.len(),
         };
         for found in &found {
             let refused = may_fail && found.is_refused();
@@ -258,7 +260,7 @@ impl Trial {
             false => format!("goes on by itself ({answered} writes)"),
         });
         for found in self.rig.found()? {
-            let refused = self.splits_on_read && found.is_refused();
+            let refused = self.leaves_pages && found.is_refused();
             self.wrong.extend(found.wrong().filter(|_| !refused));
         }
         let ended = self.rig.process()?.terminate(PATIENCE)?;

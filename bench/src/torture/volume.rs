@@ -36,7 +36,7 @@ impl Volume {
         let (image, mounted_at) = (folder.join("disk.img"), folder.join("disk"));
         fs::create_dir_all(&mounted_at)?;
         fs::File::create(&image)?.set_len(megabytes << 20)?;
-        tool("mkfs.ext4", &["-q", "-F", &text(&image)])?;
+        tool("mkfs.ext4", &["-q", "-F", "-b", "4096", &text(&image)])?;
         let mut volume = Self {
             image,
             mounted_at,
@@ -57,6 +57,12 @@ impl Volume {
         let device = tool("losetup", &["--find", "--show", &text(&self.image)])
             .context("a loop device; this needs root")?;
         let device = String::from_utf8(device)?.trim().to_owned();
+        // The loop driver calls a write done that its file took only a part of, which
+        // happens where the file is out of room. One page is taken whole or refused, so
+        // blocks and requests are of that size.
+        let name = device.rsplit('/').next().unwrap_or_default();
+        let path = format!("/sys/block/{name}/queue/max_sectors_kb");
+        fs::write(&path, "4").context(path)?;
         let mounted = tool("mount", &[&device, &text(&self.mounted_at)]);
         self.device = Some(device);
         mounted.map(drop)

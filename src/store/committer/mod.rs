@@ -322,9 +322,10 @@ impl Shared {
                 biased;
                 answered = &mut answer => {
                     return answered
-                        .unwrap_or_else(|_| Err(StoreError::Io("the committer ended".into())));
+                        .unwrap_or_else(|_| Err(StoreError::InDoubt("the committer ended".into())));
                 }
-                () = self.stall.noticed() => self.let_in()?,
+                // Where it has ended meanwhile, however it did, the answer is on its way.
+                () = self.stall.noticed() => self.not_stalled()?,
             }
         }
     }
@@ -334,9 +335,12 @@ impl Shared {
         if let Some(reason) = self.failed.get() {
             return Err(StoreError::ReadOnly(reason.clone()));
         }
-        self.stall
-            .reason()
-            .map_or(Ok(()), |reason| Err(StoreError::Stalled(reason)))
+        self.not_stalled()
+    }
+
+    fn not_stalled(&self) -> Result<()> {
+        let reason = self.stall.reason();
+        reason.map_or(Ok(()), |reason| Err(StoreError::Stalled(reason)))
     }
 
     /// The values of some keys for a reader.

@@ -65,7 +65,11 @@ impl Shared {
         let started = Instant::now();
         self.stall.begin();
         let written = catch_unwind(AssertUnwindSafe(|| self.engine.apply(&group.writes)))
-            .unwrap_or_else(|_| Err(StoreError::Io("the engine panicked while writing".into())));
+            .unwrap_or_else(|_| Err(StoreError::Io("the engine panicked".into())));
+        let written = written.map_err(|error| match error {
+            StoreError::Io(reason) => StoreError::InDoubt(reason),
+            other => StoreError::InDoubt(other.to_string()),
+        });
         self.stall.end();
         self.metrics.synced(started.elapsed());
         if let Some(tee) = &*tee {

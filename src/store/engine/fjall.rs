@@ -108,9 +108,19 @@ fn copied(bytes: &[u8]) -> Key {
 
 fn io(error: ::fjall::Error) -> StoreError {
     use ::fjall::Error;
-    match error {
-        Error::Io(_) | Error::Poisoned | Error::Locked => StoreError::Io(error.to_string()),
-        damage => StoreError::Corrupt(damage.to_string()),
+    let by_disk = matches!(error, Error::Poisoned | Error::Locked) || is_of_disk(&error);
+    match by_disk {
+        true => StoreError::Io(error.to_string()),
+        false => StoreError::Corrupt(error.to_string()),
+    }
+}
+
+/// Whether the system failed, and not what was read: the tables wrap its errors once more.
+fn is_of_disk(error: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error.downcast_ref::<std::io::Error>() {
+        Some(io) => !matches!(io.kind(), InvalidData | UnexpectedEof),
+        None => error.source().is_some_and(is_of_disk),
     }
 }
 

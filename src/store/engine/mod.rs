@@ -281,9 +281,12 @@ pub enum StoreError {
     /// Stored bytes are not what they should be.
     #[error("damaged data: {0}")]
     Corrupt(String),
-    /// The disk or the engine failed. Whether the batch was written is unknown.
+    /// The disk or the engine failed. Of a batch that is answered so nothing was written.
     #[error("the storage engine failed: {0}")]
     Io(String),
+    /// The disk or the engine failed while the batch was written; whether it was is unknown.
+    #[error("the storage engine failed in a write: {0}")]
+    InDoubt(String),
     /// The store cannot be opened.
     #[error("{0}")]
     Open(String),

@@ -14,7 +14,7 @@ mod waker;
 use std::{
     ops::Bound,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use ::sled::{Batch, Config, Db, IVec, Mode, Transactional, transaction::TransactionError};
@@ -47,6 +47,8 @@ pub struct Sled {
     path: PathBuf,
     /// The next split value's id; above every id whose pieces are stored.
     write_id: AtomicU64,
+    /// A group broke off, and a part of it may be seen.
+    broke_off: AtomicBool,
 }
 
 impl Sled {
@@ -78,6 +80,7 @@ impl Sled {
             db,
             path: path.into(),
             write_id: AtomicU64::new(0),
+            broke_off: AtomicBool::new(false),
         };
         store
             .write_id
@@ -153,10 +156,11 @@ impl Sled {
             }
             let again = tree.get(key).map_err(io)?;
             if again.as_ref() == Some(&found) {
-                return Err(StoreError::Corrupt(format!(
-                    "a piece of the value of {} is missing",
-                    key.escape_ascii()
-                )));
+                let what = format!("a piece of the value of {} is missing", key.escape_ascii());
+                return Err(match self.broke_off.load(Ordering::Relaxed) {
+                    true => StoreError::Io(format!("{what}: its write broke off")),
+                    false => StoreError::Corrupt(what),
+                });
             }
             stored = again;
         }
@@ -236,6 +240,7 @@ impl Embedded for Sled {
 
     fn apply(&self, writes: &[Applied]) -> Result<()> {
         guarded("sled", || self.write(writes)).inspect_err(|_| {
+            self.broke_off.store(true, Ordering::Relaxed);
             if let Err(error) = redo::note(&self.path, writes) {
                 tracing::error!(
                     %error,
