@@ -20,7 +20,8 @@ pub fn configure(config: &mut web::ServiceConfig) {
         .service(
             routes::resource("/v1/backups/{id}")
                 .route(web::get().to(get))
-                .route(web::head().to(get)),
+                .route(web::head().to(get))
+                .route(web::delete().to(delete)),
         )
         .service(routes::resource("/v1/backups/{id}/verify").route(web::post().to(verify)))
         .service(routes::resource("/v1/backups/{id}/restore").route(web::post().to(restore)));
@@ -117,6 +118,18 @@ pub async fn get(app: Services, caller: ReqCaller, id: web::Path<String>) -> Ans
     let backups = app.backups.clone();
     let shown = blocking(move || backups.get(&caller.0, &id)).await?;
     Ok(HttpResponse::Ok().json(shown))
+}
+
+/// Removes a backup for good, or what is known of one that failed.
+#[utoipa::path(
+    delete, path = "/v1/backups/{id}", tag = "backups",
+    params(("id" = String, Path, description = "The backup's id")),
+    responses((status = 204, description = "It is gone"), Refused)
+)]
+pub async fn delete(app: Services, caller: ReqCaller, id: web::Path<String>) -> Answer {
+    let backups = app.backups.clone();
+    blocking(move || backups.delete(&caller.0, &id)).await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Restores a backup into a scratch store and checks that. The answer comes when it has

@@ -93,6 +93,7 @@ use crate::service::Error;
         backups::list,
         backups::create,
         backups::get,
+        backups::delete,
         backups::verify,
         backups::restore,
         store::stats,

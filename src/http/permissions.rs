@@ -124,6 +124,7 @@ pub const TABLE: &[(&str, &str, Need)] = &[
     ("GET", "/v1/backups", Operator),
     ("POST", "/v1/backups", Operator),
     ("GET", "/v1/backups/{id}", Operator),
+    ("DELETE", "/v1/backups/{id}", Operator),
     ("POST", "/v1/backups/{id}/verify", Operator),
     ("POST", "/v1/backups/{id}/restore", Operator),
     ("GET", "/v1/store/stats", Operator),

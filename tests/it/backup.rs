@@ -296,6 +296,63 @@ async fn a_job_makes_backups_of_the_installation() {
 }
 
 #[tokio::test]
+async fn a_backup_is_made_when_its_slot_is_due() {
+    let server = Server::start().await;
+    let operator = server.operator().await;
+    let job =
+        "[job.often]\nkind = \"backup\"\nfor = \"installation\"\nschedule = \"* * * * * *\"\n";
+    let app = format!("{}{job}", tenantry::domain::EXAMPLE_APP);
+    server.apply(&operator, &app).await;
+    let began = std::time::Instant::now();
+    let made = loop {
+        let listed = ok(server.bearer(&operator, Method::GET, "/v1/backups")).await;
+        let mut items = listed["items"].as_array().unwrap().iter().cloned();
+        if let Some(made) = items.find(|one| one["state"] == "complete") {
+            break made;
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{listed}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(made["kind"], "scheduled", "{made}");
+}
+
+#[tokio::test]
+async fn a_backup_is_deleted_for_good() {
+    let server = Server::start().await;
+    fill(&server, 20).await;
+    let operator = server.operator().await;
+    let made = run(&server.data(), &["backup", "create", "--verify"]);
+    let kept = run(&server.data(), &["backup", "create"]);
+    let (id, kept) = (text(&made["id"]), text(&kept["id"]));
+    let path = format!("/v1/backups/{id}");
+    // Not while something is being done with it.
+    let verify = server.bearer(&operator, Method::POST, &format!("{path}/verify"));
+    ok(verify.json(&json!({}))).await;
+    let while_busy = server.bearer(&operator, Method::DELETE, &path).send().await;
+    let status = while_busy.unwrap().status();
+    if status == 409 {
+        over(&server, &operator, &id).await;
+        let deleted = run(&server.data(), &["backup", "delete", &id]);
+        assert_eq!(deleted["deleted"], id.as_str());
+    } else {
+        // It was over before.
+        assert_eq!(status, 204);
+    }
+    let folder = server.data().join("backups");
+    assert!(
+        names(&folder).iter().all(|name| name.contains(&kept)),
+        "{:?}",
+        names(&folder)
+    );
+    let again = server.bearer(&operator, Method::DELETE, &path);
+    problem(again, 404, "not_found").await;
+    refused(&server.data(), &["backup", "delete", "../x"]);
+    let left = run(&server.data(), &["backup", "list"]);
+    assert_eq!(left["items"].as_array().unwrap().len(), 1, "{left}");
+    assert_eq!(left["items"][0]["id"], kept.as_str());
+}
+
+#[tokio::test]
 async fn a_damaged_backup_is_found_bad_and_stays_known_as_such() {
     let server = Server::start().await;
     fill(&server, 50).await;

@@ -207,6 +207,10 @@ describe.each(VIEWS)("on $view", ({ width, height }) => {
     await page.getByRole("button", { name: `Verify ${first?.id}` }).click();
     const again = async () => (await newestBackup())?.verification?.at;
     await expect.poll(again, { timeout: 20_000 }).not.toBe(first?.verification?.at);
+    await page.getByRole("button", { name: `Delete ${first?.id}` }).click();
+    await page.getByRole("button", { name: "Delete the backup" }).click();
+    await page.getByText("There is no backup yet").waitFor();
+    expect(await newestBackup()).toBeUndefined();
   }, 90_000);
 
   test("a server that is killed and comes back: the page says so, and goes on", async () => {

@@ -1,4 +1,4 @@
-//! `tenantry backup create|list|verify|restore`.
+//! `tenantry backup create|list|verify|delete|restore`.
 
 use std::{
     fs,
@@ -42,6 +42,7 @@ pub fn run(context: &Context, command: &Backup) -> Result<()> {
                 false => verify_file(context, Path::new(backup), identity.as_deref()),
             }
         }
+        Backup::Delete { backup } => delete(context, backup),
         Backup::Restore {
             backup,
             tenant: Some(tenant),
@@ -191,6 +192,15 @@ fn told(context: &Context, what: &str, found: &Value) -> Result<()> {
         let (keys, records) = (count("keys"), count("records"));
         format!("{what} is whole: {keys} keys, {records} records")
     })
+}
+
+fn delete(context: &Context, id: &str) -> Result<()> {
+    let session = context.session("backup delete")?;
+    let target = Target::new(LIST).segment(id);
+    session.json(Method::DELETE, &target, &Value::Null)?;
+    session.close()?;
+    let result = json!({ "deleted": id });
+    context.out.result(&result, || format!("deleted {id}"))
 }
 
 /// Brings one tenant back, through the server.

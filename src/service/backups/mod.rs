@@ -181,6 +181,24 @@ impl Backups {
         })
     }
 
+    /// Removes a backup, or what is known of one that failed; not while something is being
+    /// done with it. For operators.
+    pub fn delete(&self, caller: &Caller, id: &str) -> Result<()> {
+        caller.require_operator()?;
+        // Nothing begins meanwhile.
+        let mut current = lock(&self.current);
+        let last = current.operation.take_if(|last| last.id == id);
+        if let Some(last) = last.clone().filter(|last| last.ended().is_none()) {
+            let error = busy(&last);
+            current.operation = Some(last);
+            return Err(error);
+        }
+        if last.is_none() && self.folder.get(id).map_err(unusable)?.is_none() {
+            return Err(Error::not_found(format!("backup {id:?}")));
+        }
+        self.folder.remove(id).map_err(unusable)
+    }
+
     /// A backup that is there with its file.
     fn complete(&self, id: &str) -> Result<Manifest> {
         let found = self.folder.get(id).map_err(unusable)?;
