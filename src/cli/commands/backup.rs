@@ -109,7 +109,7 @@ fn list(context: &Context) -> Result<()> {
             "bytes": grouped(one["bytes"].as_u64().unwrap_or(0)),
             "encrypted": one["encrypted"],
             "state": state,
-            "kept_for": one["kept_for"],
+            "kept_for": reasons(one),
         })
     });
     let columns = [
@@ -124,6 +124,12 @@ fn list(context: &Context) -> Result<()> {
     let shown = table(&rows.collect::<Vec<_>>(), &columns);
     let all = json!({ "items": items });
     context.out.result(&all, || shown)
+}
+
+/// Why a backup stays, for a table.
+fn reasons(backup: &Value) -> String {
+    let all = backup["kept_for"].as_array().into_iter().flatten();
+    all.map(plain).collect::<Vec<_>>().join(", ")
 }
 
 /// Waits until what is being done with a backup is over; the backup then.
