@@ -26,10 +26,10 @@ test.skipIf(RECORDS === 0)("measured", { timeout: 1_800_000 }, async () => {
       ["few", FEW],
       ["many", RECORDS],
     ] as const) {
-      server.run("tenant", "create", tenant);
+      await server.run("tenant", "create", tenant);
       const file = join(tmpdir(), `tenantry-measure-${process.pid}.ndjson`);
       writeFileSync(file, lines(records));
-      server.run("import", "--tenant", tenant, "--entity", "ticket", file);
+      await server.run("import", "--tenant", tenant, "--entity", "ticket", file);
     }
     const { page } = await openPage(browser.context);
     await page.setViewportSize({ width: 1360, height: 900 });

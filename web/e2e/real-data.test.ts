@@ -69,10 +69,10 @@ describe.skipIf(!THERE)("a help desk's log", () => {
     await call(server, "PUT", "/v1/app", APP);
     const file = join(tmpdir(), `tenantry-incidents-${process.pid}.ndjson`);
     for (const [tenant, tickets] of all) {
-      server.run("tenant", "create", tenant);
+      await server.run("tenant", "create", tenant);
       const lines = tickets.map((ticket) => JSON.stringify(ticket));
       writeFileSync(file, lines.join("\n"));
-      server.run("import", "-t", tenant, "-e", "incident", "--id-field", "number", file);
+      await server.run("import", "-t", tenant, "-e", "incident", "--id-field", "number", file);
     }
     browser = await startBrowser();
   }, 120_000);

@@ -1,6 +1,7 @@
 /** The real server for the browser tests: own folder, free port, gone afterwards. */
 
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,7 +16,7 @@ export interface Server {
   /** Who may sign in. */
   operator: { email: string; password: string };
   /** Runs the command line on the server's folder; answers its standard output. */
-  run(...args: string[]): string;
+  run(...args: string[]): Promise<string>;
   /** Kills the server at once, as a crash would, and starts it again at the same address. */
   crash(): Promise<void>;
   /** What `crash` does first: nobody answers until `start`. */
@@ -65,7 +66,7 @@ export async function startServer(options: { demo?: boolean } = {}): Promise<Ser
       await launch();
     }
     const add = ["operator", "add", OPERATOR.email, "--password-stdin", "--data", data];
-    runCommand(binary, add, folder, `${OPERATOR.password}\n`);
+    await runCommand(binary, add, folder, `${OPERATOR.password}\n`);
   } catch (error) {
     await stop();
     throw error;
@@ -104,9 +105,19 @@ function addressOf(child: ReturnType<typeof spawn>): Promise<string> {
   });
 }
 
-function runCommand(binary: string, args: string[], cwd: string, input = ""): string {
-  const settings = { cwd, input, encoding: "utf8", timeout: COMMAND_MS_MAX } as const;
-  const result = spawnSync(binary, args, settings);
-  if (result.status === 0) return result.stdout;
-  throw new Error(`tenantry ${args.join(" ")} ended with ${result.status}: ${result.stderr}`);
+/** Meanwhile the server's output is read on: one whose log is full waits. */
+async function runCommand(
+  binary: string,
+  args: string[],
+  cwd: string,
+  input = "",
+): Promise<string> {
+  const child = spawn(binary, args, { cwd, timeout: COMMAND_MS_MAX });
+  let [said, complained] = ["", ""];
+  child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  child.stderr.on("data", (chunk: Buffer) => (complained += chunk.toString()));
+  child.stdin.end(input);
+  const [status] = (await once(child, "close")) as [number | null];
+  if (status === 0) return said;
+  throw new Error(`tenantry ${args.join(" ")} ended with ${status}: ${complained}`);
 }

@@ -187,16 +187,17 @@ impl Backups {
         caller.require_operator()?;
         // Nothing begins meanwhile.
         let mut current = lock(&self.current);
-        let last = current.operation.take_if(|last| last.id == id);
-        if let Some(last) = last.clone().filter(|last| last.ended().is_none()) {
-            let error = busy(&last);
-            current.operation = Some(last);
-            return Err(error);
+        let last = current.operation.as_ref().filter(|last| last.id == id);
+        if let Some(running) = last.filter(|last| last.ended().is_none()) {
+            return Err(busy(running));
         }
         if last.is_none() && self.folder.get(id).map_err(unusable)?.is_none() {
             return Err(Error::not_found(format!("backup {id:?}")));
         }
-        self.folder.remove(id).map_err(unusable)
+        self.folder.remove(id).map_err(unusable)?;
+        // A failure that could not be noted is known from here alone.
+        current.operation.take_if(|last| last.id == id);
+        Ok(())
     }
 
     /// A backup that is there with its file.
