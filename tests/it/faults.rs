@@ -27,6 +27,21 @@ fn path(n: usize) -> String {
 }
 
 #[tokio::test]
+async fn a_log_that_nobody_reads_keeps_nobody_waiting() {
+    let server = Server::start().await;
+    server.read_log(false);
+    // Each has a line, and they are several times what a pipe takes.
+    for n in 0..1_500 {
+        ok(server.put(&path(n % 20), &ticket("on"))).await;
+    }
+    server.read_log(true);
+    let told = "lines of the log were left out while nobody read it lines=";
+    while !server.log().iter().any(|line| line.contains(told)) {
+        ok(server.get(&path(1))).await;
+    }
+}
+
+#[tokio::test]
 async fn writes_that_fail_are_refused_and_reads_go_on_with_sled() {
     writes_fail("sled").await;
 }

@@ -5,7 +5,11 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, mpsc},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -26,6 +30,8 @@ pub struct Server {
     env: Vec<(String, String)>,
     process: Option<Child>,
     log: Arc<Mutex<Vec<String>>>,
+    /// Nobody reads the log.
+    unread: Arc<AtomicBool>,
 }
 
 pub fn command(data: &Path, args: &[&str]) -> Command {
@@ -72,6 +78,7 @@ impl Server {
                 .collect(),
             process: None,
             log: Arc::default(),
+            unread: Arc::default(),
             dir,
         };
         server.run();
@@ -110,13 +117,16 @@ impl Server {
             .unwrap();
         let lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let (ready, address) = mpsc::channel();
-        let log = self.log.clone();
+        let (log, unread) = (self.log.clone(), self.unread.clone());
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 if let Some(at) = line.find("listening on http") {
                     let _ = ready.send(line[at + 13..].trim().to_owned());
                 }
                 log.lock().unwrap().push(line);
+                while unread.load(SeqCst) {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
             }
         });
         self.process = Some(process);
@@ -150,6 +160,11 @@ impl Server {
     /// Everything that the server logged.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Whether somebody reads the log on.
+    pub fn read_log(&self, reads: bool) {
+        self.unread.store(!reads, SeqCst);
     }
 
     /// The first line of the log with this in it, once it is there.

@@ -1,5 +1,7 @@
 //! The server's log, on the standard error output.
 
+mod output;
+
 use std::fmt::{self, Write as _};
 
 use anyhow::{Context as _, Result};
@@ -17,6 +19,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
+use self::output::Output;
 use crate::{
     base::{Clock as _, SystemClock},
     config::{Log, LogFormat},
@@ -31,7 +34,10 @@ pub fn start(log: &Log) -> Result<()> {
         .with_context(|| format!("[log] filter = {:?} is not understood", log.filter))?;
     let builder = lines()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer({
+            let output = Output(log.format);
+            move || output
+        })
         // A line that cannot be written (its disk is full, its reader is gone) would be
         // complained of on the same output, by a panic in the middle of a request.
         .log_internal_errors(false)
