@@ -10,6 +10,7 @@ mod compression;
 mod console;
 mod crash;
 mod doctor;
+mod document;
 mod faults;
 mod hostile;
 mod jobs;

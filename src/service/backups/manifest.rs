@@ -13,6 +13,7 @@ use crate::{
 /// Why a backup was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
+#[schema(as = BackupKind)]
 pub enum Kind {
     /// Somebody asked for it.
     Manual,

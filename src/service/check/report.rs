@@ -44,6 +44,7 @@ pub struct Problem {
 /// Kinds of problems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = ProblemKind)]
 pub enum Kind {
     /// The engine's own files.
     Engine,
