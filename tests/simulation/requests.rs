@@ -177,13 +177,7 @@ pub async fn access(app: &App, tenant: &str) -> Result<TenantAccess, Error> {
 
 /// Carries a request out.
 pub async fn carry_out(app: Arc<App>, tenant: String, ask: Ask, hold: Option<String>) -> Answer {
-    let writes_records = matches!(ask, Ask::Write(..));
-    let mut answer = Answer::of(answer(&app, &tenant, ask, hold).await);
-    // What reads once more behind its commit may fail there, and be done.
-    if !writes_records && answer.seen == Seen::Refused(Code::Unavailable) {
-        answer.seen = Seen::Unknown;
-    }
-    answer
+    Answer::of(answer(&app, &tenant, ask, hold).await)
 }
 
 async fn answer(
